@@ -1,0 +1,68 @@
+"""The one registry of blocks: the command line, the Makefile, tests, synthesis and docs walk it."""
+
+import dataclasses
+import importlib
+
+__all__ = ["BLOCKS", "Block", "find"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One registered block.
+
+    Attributes
+    ----------
+    name: the block's name on the command line and of its top-level Verilog module
+    system: the folder in hw/, golden/, tests/ and docs/
+    component, config: class names inside ``hw.<system>.<name>``; the component's constructor takes the config
+    summary: one line for ``resilin list``
+    """
+
+    name: str
+    system: str
+    component: str
+    config: str
+    summary: str
+
+    def _attribute(self, name):
+        return getattr(importlib.import_module(f"hw.{self.system}.{self.name}"), name)
+
+    @property
+    def component_class(self):
+        return self._attribute(self.component)
+
+    @property
+    def config_class(self):
+        return self._attribute(self.config)
+
+    @property
+    def golden(self):
+        """Name of the module with the golden model."""
+        return f"golden.{self.system}.{self.name}"
+
+    @property
+    def tests(self):
+        """Name of the module with the cocotb tests and their pytest entry."""
+        return f"tests.{self.system}.test_{self.name}"
+
+    @property
+    def page(self):
+        """Path of the documentation page, from the top of the repository."""
+        return f"docs/{self.system}/{self.name}.md"
+
+
+BLOCKS = (
+    Block("rmmu", "dota", "Rmmu", "RmmuConfig", "reconfigurable matrix multiplication unit, multi-precision PE array"),
+    Block("detector", "dota", "Detector", "DetectorConfig", "selects the strong attentions from estimated scores"),
+    Block("scheduler", "dota", "Scheduler", "SchedulerConfig", "token-parallel, out-of-order order of the key loads"),
+    Block("mfu", "dota", "Mfu", "MfuConfig", "multi-function unit: softmax, quantize, dequantize"),
+    Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer"),
+)
+
+
+def find(name):
+    """The block called ``name``; a ``ValueError`` lists what there is."""
+    for block in BLOCKS:
+        if block.name == name:
+            return block
+    raise ValueError(f"block = {name!r} is not known: the blocks are " + ", ".join(block.name for block in BLOCKS))
