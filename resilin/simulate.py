@@ -1,0 +1,116 @@
+"""Run cocotb tests on a registered block, or on any component."""
+
+import inspect
+import os
+import pathlib
+import random
+
+from amaranth.hdl import Shape
+from amaranth.lib import data, wiring
+
+from hw.generate import generate
+from sim import runner
+
+from . import registry
+
+__all__ = ["describe_layout", "simulate", "simulate_component"]
+
+
+def describe_layout(shape):
+    """Fields of an Amaranth layout: dotted name -> [offset, width, signed], nested ones down to their leaves.
+
+    Empty for a shape without fields.
+    """
+    fields = {}
+
+    def visit(name, offset, shape):
+        if isinstance(shape, data.Layout):
+            for key, field in shape:
+                visit(f"{name}.{key}" if name else str(key), offset + field.offset, field.shape)
+        else:
+            plain = Shape.cast(shape)
+            fields[name] = [offset, plain.width, plain.signed]
+
+    if isinstance(shape, data.Layout):
+        visit("", 0, shape)
+    return fields
+
+
+def _ports(component):
+    """Names of the input ports, and port or stream name -> layout, from a component's signature."""
+    inputs, layouts = [], {}
+    for path, member, _ in component.signature.flatten(component):
+        name = "__".join(map(str, path))
+        if member.flow == wiring.In:
+            inputs.append(name)
+        fields = describe_layout(member.shape)
+        if fields:
+            layouts[name.removesuffix("__payload")] = fields
+    return inputs, layouts
+
+
+def _make(component_class, config):
+    """The component with its assertions on, where its constructor has the choice."""
+    if "assertions" in inspect.signature(component_class).parameters:
+        return component_class(config, assertions=True)
+    return component_class(config)
+
+
+def _choose_seed(seed):
+    """``seed``, or ``RESILIN_SEED`` from the environment when that is set, or a random one for ``None``."""
+    replay = os.environ.get("RESILIN_SEED")
+    if replay is not None:
+        return int(replay)
+    return random.SystemRandom().randrange(2**32) if seed is None else seed
+
+
+def simulate_component(component, test_module, *, name=None, config=None, options=None, preset=None, seed=1,
+                       testcase=None, waves=False, simulator="verilator", timeout=600):
+    """Run cocotb tests on a component that is not in the registry (a FIFO, a processing element, ...).
+
+    Parameters
+    ----------
+    component: the ``wiring.Component``; make it with its assertions on
+    test_module: name of the module with the cocotb tests, usually ``__name__``
+    name: name of the top module; the component's class name in lower case when ``None``
+    config, options: plain values for the tests, see :class:`sim.context.Context`
+    seed: seed of every random choice; ``None`` draws one. ``RESILIN_SEED`` in the environment replaces it.
+    testcase: name, or list of names, of the cocotb tests to run; all when ``None``
+    waves: ``False``, ``True`` or ``"vcd"``, or ``"fst"``; written to ``build/waves/<name>-<seed>.<format>``
+    simulator: ``"verilator"`` or ``"icarus"``
+    timeout: wall-clock seconds after which the run is ended as hung
+
+    Returns a :class:`sim.runner.Result`. Raises ``AssertionError`` (:class:`sim.runner.SimulationError`) when a test
+    or an assertion of the design failed, the simulator crashed, or no test ran.
+    """
+    name = name or type(component).__name__.lower()
+    seed = _choose_seed(seed)
+    waves = "vcd" if waves is True else (waves or None)
+    inputs, layouts = _ports(component)
+    print(f"simulate {name}: simulator {simulator}, seed {seed}")
+    result = runner.run(
+        generate(component, name), name, test_module, seed=seed, testcase=testcase, simulator=simulator, waves=waves,
+        wave_file=pathlib.Path("build") / "waves" / f"{name}-{seed}.{waves}", timeout=timeout,
+        context=dict(block=name, preset=preset, config=config or {}, options=options or {}, seed=seed,
+                     simulator=simulator, inputs=inputs, layouts=layouts))
+    print(result.log)
+    if result.waves:
+        print(f"waveforms: {result.waves}")
+    return result
+
+
+def simulate(block, *, preset="small", overrides=None, options=None, seed=1, testcase=None, waves=False,
+             simulator="verilator", timeout=600):
+    """Run the cocotb tests of a registered block.
+
+    Parameters: ``block`` its name, ``preset`` and ``overrides`` (a dict of fields) make its configuration, the others
+    as in :func:`simulate_component`. Assertions in the block are on.
+
+    Returns a :class:`sim.runner.Result`. Raises ``ValueError`` for an unknown block or configuration value and
+    ``AssertionError`` when the run failed.
+    """
+    found = registry.find(block)
+    config = found.config_class.preset(preset, overrides)
+    return simulate_component(
+        _make(found.component_class, config), found.tests, name=found.name, config=config.to_dict(), preset=preset,
+        options=options, seed=seed, testcase=testcase, waves=waves, simulator=simulator, timeout=timeout)
