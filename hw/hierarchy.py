@@ -79,27 +79,38 @@ class _Hierarchy:
                         ("i" if direction is PortDirection.Input else "o", port, signal)
                         for port, (signal, direction) in {**added, **declared}.items()), src_loc=src_loc)
                     for port, (signal, direction) in declared.items():
-                        if signal not in visible:
-                            names[signal] = f"{name}__{port}"
-                            if direction is PortDirection.Input:
-                                inputs[signal] = None
+                        names[signal] = f"{name}__{port}"
+                        if direction is PortDirection.Input:
+                            inputs[signal] = None
+            elif isinstance(child, MemoryInstance):
+                for kind, memory_ports in (("r", child._read_ports), ("w", child._write_ports)):
+                    for number, port in enumerate(memory_ports):
+                        for part in ("addr", "data", "en"):
+                            if isinstance(signal := getattr(port, f"_{part}"), Signal):
+                                names[signal] = f"{name}__{kind}{number}__{part}"
+                                if kind == "w" or part != "data":
+                                    inputs[signal] = None
             flat.add_subfragment(child, name)
         design = Design(flat, [(name, signal, direction) for name, (signal, direction) in ports.items()],
                         hierarchy=(self.name,))
         info = design.fragments[flat]
+        aliases = set()
         for signal, name in names.items():
-            while name in info.assigned_names:
-                name += "_"
-            info.assigned_names.add(name)
-            info.signal_names[signal] = name
-        aliases = {info.signal_names[signal] for signal in inputs}
+            if signal in info.signal_names and signal not in visible:
+                while name in info.assigned_names:
+                    name += "_"
+                info.assigned_names.add(name)
+                if signal in inputs:
+                    del info.signal_names[signal]  # to the end of the order: a net is called after what drives it
+                aliases.add(name)
+                info.signal_names[signal] = name
         return _tidy(rtlil.convert_fragment(design, emit_src=False)[0], aliases)
 
     def child_ports(self, child, parent):
         """The ports of a sub-fragment: those its component declares, and those it needs besides."""
         declared = {}
         for origin in child.origins or ():
-            if isinstance(origin, wiring.Component):
+            if isinstance(getattr(origin, "signature", None), wiring.Signature):
                 declared = _signature_ports(origin)
         known = SignalDict((signal, None) for signal, _ in declared.values())
         added, driven = {}, None
@@ -146,14 +157,16 @@ def _driven_signals(fragment):
 
 
 _WIRE = re.compile(r"  wire width \d+ (?:(input|output) (\d+) )? *(?:signed )?\\([^ ]+)$")
+_CONNECT = re.compile(r"^connect \\([^ ]+) ", re.MULTILINE)  # at the margin: of the module, not of a cell
 
 
 def _tidy(text, aliases):
     """The body of the one module in an RTLIL text, less what only names things.
 
-    Taken away: empty lines, attributes but ``init``, second names of the nets that go into instances (``aliases``)
-    and of the fields of structures. Port numbers are made to start at 1: Yosys takes 0 for "none".
+    Taken away: empty lines, attributes but ``init``, names of instances' ports (``aliases``) and of the fields of
+    structures where the net has another name. Port numbers are made to start at 1: Yosys takes 0 for "none".
     """
+    gone = {name for name in _CONNECT.findall(text) if name in aliases or "." in name or "[" in name}
     lines, attributes = [], []
     for line in text.splitlines():
         if not line or line == "end" or line.startswith("module "):
@@ -164,15 +177,13 @@ def _tidy(text, aliases):
             continue
         if wire := _WIRE.match(line):
             direction, number, name = wire.groups()
-            if direction:
-                line = line.replace(f" {direction} {number} ", f" {direction} {int(number) + 1} ", 1)
-            elif name in aliases or "." in name or "[" in name:
+            if name in gone:
                 attributes.clear()
                 continue
-        elif line.startswith("connect \\"):
-            name = line.split(" ", 2)[1][1:]
-            if name in aliases or "." in name or "[" in name:
-                continue
+            if direction:
+                line = line.replace(f" {direction} {number} ", f" {direction} {int(number) + 1} ", 1)
+        elif (connect := _CONNECT.match(line)) and connect[1] in gone:
+            continue
         lines += attributes
         attributes.clear()
         lines.append(line)
