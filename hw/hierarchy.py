@@ -17,6 +17,8 @@ from amaranth.hdl._mem import MemoryInstance
 from amaranth.hdl._xfrm import LHSMaskCollector
 from amaranth.lib import wiring
 
+from hw.fingerprint import fingerprint
+
 __all__ = ["convert"]
 
 
@@ -54,6 +56,7 @@ class _Hierarchy:
         # The design as a whole, clocks and resets resolved: it knows which signals cross which boundary.
         self.design = Fragment.get(component, None).prepare(ports=self.ports, hierarchy=(name,))
         self.names = {}  # body of a module -> name of the module
+        self.bodies = {}  # fingerprint of a fragment -> body of its module
         self.taken = {name}
 
     def text(self):
@@ -68,7 +71,6 @@ class _Hierarchy:
         flat = Fragment()
         flat.domains = fragment.domains
         flat.statements = fragment.statements
-        visible = SignalDict((signal, None) for signal, _ in ports.values())
         names, inputs = SignalDict(), SignalDict()
         for index, (child, name, src_loc) in enumerate(fragment.subfragments):
             name = name or f"u{index}"
@@ -91,6 +93,19 @@ class _Hierarchy:
                                 if kind == "w" or part != "data":
                                     inputs[signal] = None
             flat.add_subfragment(child, name)
+        key = fingerprint(flat, ports, names)
+        if key is None:
+            return self.convert(flat, ports, names, inputs)
+        if key not in self.bodies:
+            self.bodies[key] = self.convert(flat, ports, names, inputs)
+        return self.bodies[key]
+
+    def convert(self, flat, ports, names, inputs):
+        """The body of a fragment whose children are only instances and memories.
+
+        Parameters: ``names`` the names of the signals at its children's ports, ``inputs`` those that go into a child.
+        """
+        visible = SignalDict((signal, None) for signal, _ in ports.values())
         design = Design(flat, [(name, signal, direction) for name, (signal, direction) in ports.items()],
                         hierarchy=(self.name,))
         info = design.fragments[flat]
