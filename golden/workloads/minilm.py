@@ -120,8 +120,8 @@ class MiniLm:
         name = "embeddings.LayerNorm" if layer == 0 else f"encoder.layer.{layer - 1}.output.LayerNorm"
         return self.weights[name + ".weight"], self.weights[name + ".bias"]
 
-    def forward(self, ids, attention=dense_attention, traces=None):
-        """Token vectors after the last layer: float32 (texts, tokens, 384), for ids int64 (texts, tokens).
+    def forward(self, ids, attention=dense_attention, traces=None, layers=LAYERS):
+        """Token vectors after the first ``layers`` layers: float32 (texts, tokens, 384), for ids int64 (texts, tokens).
 
         ``attention(layer, trace)`` returns the concatenable head outputs (texts, 12, tokens, 32) and may apply
         any mask. Every layer's ``LayerTrace`` is appended to the list ``traces`` when one is given.
@@ -132,7 +132,7 @@ class MiniLm:
         x = (self.weights[table.format("word")][ids] + self.weights[table.format("position")][:ids.shape[1]]
              + self.weights[table.format("token_type")][0])
         x = self._layer_norm("embeddings.LayerNorm", x)
-        for layer in range(LAYERS):
+        for layer in range(layers):
             prefix = f"encoder.layer.{layer}."
             trace = LayerTrace(x, *(self._heads(f"{prefix}attention.self.{part}", x)
                                     for part in ("query", "key", "value")))
