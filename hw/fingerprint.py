@@ -64,7 +64,7 @@ class _Walk:
             self.items += (value.name, value._width, value._signed, value._init, value._reset_less,
                            tuple(value._attrs.items()))
         elif kind is _ast.Const:
-            self.items += value.value, value.width, value.signed
+            self.items += value.value, value.shape().width, value.shape().signed
         elif kind is _ast.Operator:
             self.items += value.operator, len(value.operands)
             for operand in value.operands:
