@@ -21,12 +21,12 @@ class SramBank(wiring.Component):
     ----------
     width: bits of a word
     depth: number of words, not necessarily a power of two
-    granularity: bits under one write-enable; ``width`` when ``None``
+    granularity: bits under one bit of ``write_mask``; ``width`` when ``None``
 
     Members
     -------
     read_enable In(1), read_address In(range(depth)), read_data Out(width)
-    write_enable In(width // granularity): bit k writes bits k * granularity and up; write_address, write_data
+    write_mask In(width // granularity): bit k writes bits k * granularity and up; write_address, write_data
 
     The memory's content is not reset; it starts at zero in simulation and on FPGAs.
 
@@ -49,7 +49,7 @@ class SramBank(wiring.Component):
             "read_enable": In(1),
             "read_address": In(ceil_log2(depth)),
             "read_data": Out(width),
-            "write_enable": In(width // granularity),
+            "write_mask": In(width // granularity),
             "write_address": In(ceil_log2(depth)),
             "write_data": In(width),
         })
@@ -61,6 +61,6 @@ class SramBank(wiring.Component):
         write = memory.write_port(granularity=self.granularity)
         m.d.comb += [
             read.en.eq(self.read_enable), read.addr.eq(self.read_address), self.read_data.eq(read.data),
-            write.en.eq(self.write_enable), write.addr.eq(self.write_address), write.data.eq(self.write_data),
+            write.en.eq(self.write_mask), write.addr.eq(self.write_address), write.data.eq(self.write_data),
         ]
         return m
