@@ -4,6 +4,7 @@ Everything is integer arithmetic on FX16 numbers (int16 with a scale held outsid
 computes. :data:`ERROR_BOUND` states what separates the weights from a float64 softmax.
 """
 
+import enum
 import math
 
 import numpy as np
@@ -14,8 +15,17 @@ from golden.arith.exponential import EXP_FRACTION
 from golden.arith.fixed import as_integers, check_range, requantize, saturate
 from golden.arith.precision import Precision
 
-__all__ = ["ERROR_BOUND", "EXP_FRACTION", "MAX_ROW", "WEIGHT_FRACTION", "dequantize", "quantize", "row_sums",
-           "softmax", "softmax_scale"]
+__all__ = ["ERROR_BOUND", "EXP_FRACTION", "MAX_ROW", "MfuOp", "WEIGHT_FRACTION", "dequantize", "pack", "process",
+           "quantize", "softmax", "softmax_scale", "unpack"]
+
+
+class MfuOp(enum.IntEnum):
+    """What is done with a beat; the values are the hardware's encoding."""
+
+    SOFTMAX = 0
+    QUANTIZE = 1
+    DEQUANTIZE = 2
+
 
 WEIGHT_FRACTION = 15
 """Softmax weights are Q0.15: 0 to 32767, and 1.0 saturates to 32767."""
@@ -63,11 +73,6 @@ def _exponentials(scores, mask, scale, scale_shift):
     return np.where(mask, exp2.exponential(exponent), 0)
 
 
-def row_sums(scores, mask, scale, scale_shift):
-    """The exact sum of each row's exponentials, in units of 2^-22: what the hardware's reciprocal is given."""
-    return _exponentials(scores, mask, scale, scale_shift).sum(axis=1)
-
-
 def softmax(scores, mask, scale, scale_shift):
     """Softmax of each row over the entries where ``mask`` is set.
 
@@ -100,3 +105,52 @@ def dequantize(values, shift, precision):
 def _check_shift(shift):
     if not 0 <= as_integers("shift", shift) <= 63:
         raise ValueError(f"shift = {shift} is not allowed: shift must be from 0 to 63")
+
+
+def pack(values, bits):
+    """The word (a Python integer) that holds ``values`` in two's complement, ``bits`` each, the first in bit 0 on."""
+    values = check_range("values", values, bits)
+    return sum((int(value) & ((1 << bits) - 1)) << (bits * index) for index, value in enumerate(values))
+
+
+def unpack(word, bits, count):
+    """The first ``count`` two's complement numbers of ``bits`` each in ``word``: int64."""
+    values = np.array([(word >> (bits * index)) & ((1 << bits) - 1) for index in range(count)], np.int64)
+    return values - ((values >> (bits - 1)) << bits)
+
+
+def process(beats, lanes, max_row, scale, scale_shift):
+    """What leaves the unit for what enters: a beat for a beat.
+
+    ``beats``: dicts with the fields of ``input`` (``data``, ``count``, ``last``, ``op``, ``precision``, ``shift``; see
+    ``hw.dota.mfu.MfuInput``). Returns dicts of ``data``, ``count``, ``last``. ``ValueError`` for a count of more than
+    ``lanes``, a row of more than ``max_row / lanes`` beats, a conversion inside a softmax row, an unfinished row.
+    """
+    results, row = [], []
+    for beat in beats:
+        op, count = MfuOp(beat["op"]), beat["count"]
+        if not 0 <= count <= lanes:
+            raise ValueError(f"count = {count} is not allowed: count must be from 0 to {lanes}")
+        if op is MfuOp.SOFTMAX:
+            row.append(unpack(beat["data"], 16, count))
+            if len(row) > max_row // lanes:
+                raise ValueError(f"a row has {len(row)} beats, more than {max_row // lanes}")
+            if beat["last"]:
+                weights = softmax(np.concatenate(row)[None], None, scale, scale_shift)[0]
+                ends = np.cumsum([len(part) for part in row])
+                for part in np.split(weights, ends[:-1]):
+                    results.append({"data": pack(part, 16), "count": len(part), "last": 0})
+                results[-1]["last"] = 1
+                row = []
+            continue
+        if row:
+            raise ValueError(f"{op.name} is not allowed inside a softmax row")
+        bits = Precision(beat["precision"]).bits
+        if op is MfuOp.QUANTIZE:
+            data = pack(quantize(unpack(beat["data"], 16, count), beat["shift"], beat["precision"]), bits)
+        else:
+            data = pack(dequantize(unpack(beat["data"], bits, count), beat["shift"], beat["precision"]), 16)
+        results.append({"data": data, "count": count, "last": beat["last"]})
+    if row:
+        raise ValueError("beats ends inside a softmax row")
+    return results

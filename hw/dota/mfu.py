@@ -60,8 +60,8 @@ class Mfu(wiring.Component):
     ``config.row_beats`` beats, any of them partial or empty; numbers from ``count`` on are ignored.
 
     Latency: a row of b beats that comes in without gaps and meets an empty unit has its first beat at ``output``
-    ``row_latency(b)`` = ``latency`` + b cycles after that of its own went in. Throughput: one beat a cycle; rows leave
-    without bubbles as long as they do not grow (a row longer than all before it, by d beats, costs d cycles once).
+    ``row_latency(b)`` = ``latency`` + 2 b cycles after that of its own went in. Throughput: one beat a cycle; rows leave
+    without bubbles as long as they do not grow (a row longer than all before it, by d beats, costs 2 d cycles once).
     ``input.ready`` does not depend on ``input.valid``, and falls only when ``output`` is held up. It comes from a
     comparison with a register, ``output`` from registers.
     Buffers: :attr:`memory_bits`.
@@ -86,13 +86,13 @@ class Mfu(wiring.Component):
 
     @property
     def latency(self):
-        """Cycles from the first beat in to the first beat out, less the beats of the row."""
+        """Cycles from the first beat in to the first beat out, less twice the beats of the row."""
         return (self._maximum_pass.latency + self._term_pass.factor_latency + self._weight_pass.latency
                 + 3 * _FIFO_LATENCY - 2)
 
     def row_latency(self, beats):
         """Cycles from the first beat in to the first beat out of a row of ``beats`` beats."""
-        return self.latency + beats
+        return self.latency + 2 * beats
 
     @property
     def memory_bits(self):

@@ -77,17 +77,21 @@ class ExponentLane(wiring.Component):
         absent = ~valid | ~control.softmax | exponent[len(x):].any()
         m.d.sync += x.eq(exponent[:len(x)] | absent.replicate(len(x)))
 
-        # A number in one's complement sign and magnitude is in range when it has no bit beyond the limit's.
+        # A number in one's complement sign and magnitude is in range when it has no bit beyond the limit's. The sign
+        # is that of the rounded number (-0.5 becomes 0), unless that has lost its own by being cut to 17 bits.
         value = Signal(signed(16), reset_less=True)
-        negative = shifted[-1]
         rounded = Signal(signed(17))
-        magnitude = Signal(17)
+        magnitude = Signal(16)
+        cut = Signal()
+        negative = Signal()
         m.d.comb += [
             rounded.eq((shifted[:17].as_signed() + 1) >> 1),
-            magnitude.eq(rounded ^ negative.replicate(17)),
+            cut.eq(shifted[16:-1] != shifted[-1].replicate(len(shifted) - 17)),
+            negative.eq(Mux(cut, shifted[-1], rounded[-1])),
+            magnitude.eq(rounded[:16] ^ rounded[-1].replicate(16)),
         ]
-        beyond = (shifted[16:-1] != negative.replicate(len(shifted) - 17)) | (magnitude & ~control.limit).any()
-        clipped = (magnitude[:15] & control.limit) | Mux(beyond, control.limit, 0)
+        beyond = cut | (magnitude & ~control.limit).any()
+        clipped = Mux(beyond, control.limit, magnitude[:15])
         with m.If(valid & ~control.softmax):
             m.d.sync += value.eq(Cat(clipped ^ negative.replicate(15), negative))
         with m.Else():
