@@ -206,7 +206,7 @@ def _libpython():
     return path
 
 
-def _environment(top, test_module, testcase, seed, folder):
+def _environment(simulator, top, test_module, testcase, seed, folder):
     """The environment cocotb reads inside the simulator."""
     env = dict(os.environ)
     # A test run inside a simulation started by pytest must not inherit the outer one's choices.
@@ -223,11 +223,13 @@ def _environment(top, test_module, testcase, seed, folder):
         "COCOTB_TEST_MODULES": test_module,
         "COCOTB_RANDOM_SEED": str(seed),
         "COCOTB_RESULTS_FILE": str(folder / "results.xml"),
-        "COCOTB_TRUST_INERTIAL_WRITES": "1",
         "TOPLEVEL_LANG": "verilog",
         "RESILIN_CONTEXT": str(folder / "context.json"),
         "RESILIN_COVERAGE": str(folder / "coverage.json"),
     })
+    if simulator == "verilator":
+        # Verilator holds writes back until after the clock edge by itself; on Icarus cocotb has to do it.
+        env["COCOTB_TRUST_INERTIAL_WRITES"] = "1"
     if testcase is not None:
         names = [testcase] if isinstance(testcase, str) else list(testcase)
         env["COCOTB_TEST_FILTER"] = r"\.(" + "|".join(map(re.escape, names)) + ")$"
@@ -291,7 +293,7 @@ def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="v
             try:
                 code = subprocess.run(_command(simulator, model, waves, wave_file), cwd=folder, stdout=output,
                                       stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout,
-                                      env=_environment(top, test_module, testcase, seed, folder)).returncode
+                                      env=_environment(simulator, top, test_module, testcase, seed, folder)).returncode
             except subprocess.TimeoutExpired:
                 code, problem = None, f"the simulation did not end within {timeout} s and was stopped"
         log = (folder / "log").read_text(errors="replace")

@@ -78,7 +78,7 @@ class Arbiter(wiring.Component):
                     m.d.sync += self.locked.eq(~source.payload.last)
 
         if self.assertions:
-            m.d.comb += Assert((grants & (grants - 1)[:count]) == 0, "two inputs are served at once")
-            m.d.comb += Assert(self.served < count, "an input that does not exist")
+            m.d.sync += Assert((grants & (grants - 1)[:count]) == 0, "two inputs are served at once")
+            m.d.sync += Assert(self.served < count, "an input that does not exist")
             assert_hold(m, self.o)
         return m

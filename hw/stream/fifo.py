@@ -84,8 +84,8 @@ class Fifo(wiring.Component):
 
         if self.assertions:
             span = Signal(range(2 * rows + 1))
-            m.d.comb += [
-                span.eq(first + stored),
+            m.d.comb += span.eq(first + stored)
+            m.d.sync += [
                 Assert(stored <= rows, "the queue holds more than it has room for"),
                 Assert((first < rows) & (last < rows), "a row that does not exist"),
                 Assert(last == span - rows * (span >= rows), "the items are not between first and last"),

@@ -20,5 +20,6 @@ def _hold(m, stream, kind):
     waiting = Signal()
     offered = Signal.like(payload, name="offered", reset_less=True)
     m.d.sync += [waiting.eq(stream.valid & ~stream.ready), offered.eq(payload)]
+    # Checked at the clock edge: between edges Icarus would see values that are still settling.
     with m.If(waiting):
-        m.d.comb += [kind(stream.valid), kind(payload == offered)]
+        m.d.sync += [kind(stream.valid), kind(payload == offered)]

@@ -46,6 +46,6 @@ class SkidBuffer(wiring.Component):
             m.d.sync += [self.held.eq(self.i.payload), self.holding.eq(1)]
 
         if self.assertions:
-            m.d.comb += Assert(self.o.valid | ~self.holding, "an item is held back and none is offered")
+            m.d.sync += Assert(self.o.valid | ~self.holding, "an item is held back and none is offered")
             assert_hold(m, self.o)
         return m
