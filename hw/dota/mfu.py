@@ -7,19 +7,17 @@ once and none of them waits in mid-row, so ``lanes`` results leave every cycle.
 
 import dataclasses
 
-from amaranth.hdl import Assert, Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.hdl import Assert, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config, ConfigError, field
 from hw.dota.mfu_passes import MaximumPass, TermPass, TermTag, WeightPass, ends_row
 from hw.dota.mfu_types import EXP_FRACTION, FACTOR_FRACTION, MfuInput, MfuOp, MfuOutput
+from hw.stream.connect import connect
+from hw.stream.fifo import Fifo
 
 __all__ = ["EXP_FRACTION", "Mfu", "MfuConfig", "MfuInput", "MfuOp", "MfuOutput"]
-
-_FIFO_LATENCY = 2
-"""Cycles from a write into an empty queue to its output."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,9 +72,9 @@ class Mfu(wiring.Component):
         self._weight_pass = WeightPass(config.lanes)
         # A queue never fills unless the unit is held up: it has room for the longest row, and for all beats that come
         # in while the result that this row waits for is made and a place that was freed is found free.
-        self.row_depth = config.row_beats + self._maximum_pass.latency + _FIFO_LATENCY
-        self.term_depth = config.row_beats + self._term_pass.factor_latency + _FIFO_LATENCY + 1
-        self.output_depth = self._weight_pass.latency + _FIFO_LATENCY + 1
+        self.row_depth = config.row_beats + self._maximum_pass.latency + Fifo.latency
+        self.term_depth = config.row_beats + self._term_pass.factor_latency + Fifo.latency + 1
+        self.output_depth = self._weight_pass.latency + Fifo.latency + 1
         super().__init__({
             "input": In(stream.Signature(MfuInput(config.lanes))),
             "output": Out(stream.Signature(MfuOutput(config.lanes))),
@@ -88,7 +86,7 @@ class Mfu(wiring.Component):
     def latency(self):
         """Cycles from the first beat in to the first beat out, less twice the beats of the row."""
         return (self._maximum_pass.latency + self._term_pass.factor_latency + self._weight_pass.latency
-                + 3 * _FIFO_LATENCY - 2)
+                + 3 * Fifo.latency - 2)
 
     def row_latency(self, beats):
         """Cycles from the first beat in to the first beat out of a row of ``beats`` beats."""
@@ -96,18 +94,18 @@ class Mfu(wiring.Component):
 
     @property
     def memory_bits(self):
-        """Bits of each buffer, by name."""
-        return {name: width * depth for name, (width, depth) in self._queues().items()}
+        """Bits of each queue, by name."""
+        return {name: Shape.cast(shape).width * depth for name, (shape, depth) in self._queues().items()}
 
     def _queues(self):
-        """Width and depth of each queue."""
+        """Shape and depth of each queue."""
         lanes = self.config.lanes
         return {
-            "rows": (MfuInput(lanes).size, self.row_depth),
-            "maxima": (16, self.row_depth),
-            "terms": (16 * lanes + TermTag(lanes).size, self.term_depth),
-            "factors": (FACTOR_FRACTION + 1, self.term_depth),
-            "outputs": (MfuOutput(lanes).size, self.output_depth),
+            "rows": (MfuInput(lanes), self.row_depth),
+            "maxima": (signed(16), self.row_depth),
+            "terms": (data.StructLayout({"terms": 16 * lanes, "tag": TermTag(lanes)}), self.term_depth),
+            "factors": (unsigned(FACTOR_FRACTION + 1), self.term_depth),
+            "outputs": (MfuOutput(lanes), self.output_depth),
         }
 
     def elaborate(self, platform):
@@ -116,59 +114,53 @@ class Mfu(wiring.Component):
         m.submodules.maximum_pass = maximum_pass = self._maximum_pass
         m.submodules.term_pass = term_pass = self._term_pass
         m.submodules.weight_pass = weight_pass = self._weight_pass
-        queues = {name: SyncFIFOBuffered(width=width, depth=depth) for name, (width, depth) in self._queues().items()}
-        for name, queue in queues.items():
-            m.submodules[name] = queue
+        queues = {}
+        for name, (shape, depth) in self._queues().items():
+            m.submodules[name] = queues[name] = Fifo(shape, depth, assertions=self.assertions)
         rows, maxima, terms, factors, outputs = queues.values()
 
         # Pass one, on the way into the row buffer.
+        connect(m, wiring.flipped(self.input), rows.i)
         m.d.comb += [
-            self.input.ready.eq(rows.w_rdy),
-            rows.w_en.eq(self.input.valid),
-            rows.w_data.eq(self.input.payload),
             maximum_pass.valid.eq(self.input.valid & self.input.ready),
             maximum_pass.beat.eq(self.input.payload),
-            maxima.w_en.eq(maximum_pass.done),
-            maxima.w_data.eq(maximum_pass.maximum),
+            maxima.i.valid.eq(maximum_pass.done),
+            maxima.i.payload.eq(maximum_pass.maximum),
         ]
 
         # Pass two, on the way into the term buffer, in which every beat has its place before it sets off.
-        beat = Signal(MfuInput(lanes))
-        start = Signal()
+        start, finish = Signal(), Signal()
         m.d.comb += [
-            beat.eq(rows.r_data),
-            rows.r_en.eq(start),
-            maxima.r_en.eq(start & ends_row(beat)),
+            start.eq(rows.o.valid & maxima.o.valid & self._places(m, "term", self.term_depth, start, finish)),
+            rows.o.ready.eq(start),
+            maxima.o.ready.eq(start & ends_row(rows.o.payload)),
             term_pass.valid.eq(start),
-            term_pass.beat.eq(beat),
-            term_pass.maximum.eq(maxima.r_data),
+            term_pass.beat.eq(rows.o.payload),
+            term_pass.maximum.eq(maxima.o.payload),
             term_pass.scale.eq(self.scale),
             term_pass.scale_shift.eq(self.scale_shift),
-            terms.w_en.eq(term_pass.terms_valid),
-            terms.w_data.eq(Cat(term_pass.terms, term_pass.tag)),
-            factors.w_en.eq(term_pass.factor_valid),
-            factors.w_data.eq(term_pass.factor),
+            terms.i.valid.eq(term_pass.terms_valid),
+            terms.i.payload.terms.eq(term_pass.terms),
+            terms.i.payload.tag.eq(term_pass.tag),
+            factors.i.valid.eq(term_pass.factor_valid),
+            factors.i.payload.eq(term_pass.factor),
         ]
 
         # Pass three, on the way into the output queue, with places given out in the same way.
-        finish = Signal()
-        m.d.comb += [
-            start.eq(rows.r_rdy & maxima.r_rdy & self._places(m, "term", self.term_depth, start, finish)),
-            terms.r_en.eq(finish),
-            Cat(weight_pass.terms, weight_pass.tag).eq(terms.r_data),
-            factors.r_en.eq(finish & (weight_pass.tag.last | weight_pass.tag.convert)),
-            weight_pass.valid.eq(finish),
-            weight_pass.factor.eq(factors.r_data),
-            outputs.w_en.eq(weight_pass.weights_valid),
-            outputs.w_data.eq(weight_pass.weights),
-        ]
+        tag = terms.o.payload.tag
         sent = self.output.valid & self.output.ready
         m.d.comb += [
-            finish.eq(terms.r_rdy & factors.r_rdy & self._places(m, "output", self.output_depth, finish, sent)),
-            self.output.valid.eq(outputs.r_rdy),
-            outputs.r_en.eq(self.output.ready),
-            self.output.payload.eq(outputs.r_data),
+            finish.eq(terms.o.valid & factors.o.valid & self._places(m, "output", self.output_depth, finish, sent)),
+            terms.o.ready.eq(finish),
+            factors.o.ready.eq(finish & (tag.last | tag.convert)),
+            weight_pass.valid.eq(finish),
+            weight_pass.terms.eq(terms.o.payload.terms),
+            weight_pass.tag.eq(tag),
+            weight_pass.factor.eq(factors.o.payload),
+            outputs.i.valid.eq(weight_pass.weights_valid),
+            outputs.i.payload.eq(weight_pass.weights),
         ]
+        connect(m, outputs.o, wiring.flipped(self.output))
         if self.assertions:
             self._check(m, queues)
         return m
@@ -188,11 +180,11 @@ class Mfu(wiring.Component):
         inside = Signal(range(self.config.row_beats + 1))
         with m.If(self.input.valid & self.input.ready):
             m.d.sync += inside.eq(Mux(ends_row(beat), 0, inside + 1))
-            m.d.comb += [
+            m.d.sync += [
                 Assert(beat.count <= self.config.lanes, "count is more than lanes"),
                 Assert(inside < self.config.row_beats, "a row has more than row_beats beats"),
                 Assert((inside == 0) | (beat.op == MfuOp.SOFTMAX), "a conversion stands inside a softmax row"),
             ]
         for name, queue in queues.items():
             if name != "rows":
-                m.d.comb += Assert(~queue.w_en | queue.w_rdy, f"the queue of {name} overflows")
+                m.d.sync += Assert(~queue.i.valid | queue.i.ready, f"the queue of {name} overflows")
