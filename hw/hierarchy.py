@@ -143,7 +143,9 @@ class _Hierarchy:
         """The name of the module with this body, a new one if it is the first of its kind."""
         if body not in self.names:
             origins = [type(origin).__name__ for origin in child.origins or () if not isinstance(origin, Module)]
-            stem = f"{self.name}_{_snake_case(origins[-1]) if origins else instance}"
+            stem = _snake_case(origins[-1]) if origins else instance
+            if not stem.startswith(f"{self.name}_"):
+                stem = f"{self.name}_{stem}"
             name, count = stem, 1
             while name in self.taken:
                 count += 1
