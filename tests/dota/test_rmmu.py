@@ -47,7 +47,7 @@ class Bench:
 
         self.idle()
         self.dut.drain_row.value = 0
-        await start(self.dut)
+        await start(self.dut, timeout=None)
         await FallingEdge(self.dut.clk)
 
     def idle(self):
@@ -201,11 +201,12 @@ class Traffic:
         self.bench, self.random = bench, random
         self.open = {}
         self.used = []
+        self.narrow = True
 
     def load(self):
         bench, random = self.bench, self.random
         # 16-bit loads make a tile unfit for the integer modes until its next WORD load, so they are rarer.
-        kind = random.choices(list(LoadKind), [12, 1, 1, 0.5])[0]
+        kind = random.choices(list(LoadKind), [12, 1, 1, 0.5])[0] if self.narrow else LoadKind.WORD
         row = random.randrange(bench.rows)
         return dict(data=word(random, bench.cols), kind=kind, row=row & ~1 if kind is LoadKind.PAIR else row,
                     lane=random.randrange(4) if random.random() < 0.6 else 0, half=random.randrange(2),
@@ -219,7 +220,8 @@ class Traffic:
             index, first = random.choice(free), False
             modes, left = self.open[index]
         else:
-            index = self.used[-1] if self.used and random.random() < 0.1 else random.randrange(bench.depth)
+            again = self.used and self.used[-1] is not None and random.random() < 0.1
+            index = self.used[-1] if again else random.randrange(bench.depth)
             first, left = True, random.choice((1, 1, 2, 3, 5, 9))
             if random.random() < 0.3:
                 modes = [random.choice(list(Precision))] * bench.rows
@@ -234,7 +236,7 @@ class Traffic:
                 entry |= dict(op=PeOp.DOT, mode=modes[row])
             elif modes[row] in model.ready_modes(row, not swap):
                 entry |= dict(op=PeOp.DOT, mode=modes[row], swap=not swap)
-            elif random.random() < 0.5:
+            elif self.narrow and random.random() < 0.5:
                 entry |= dict(op=PeOp.MAC, mode=Precision.FX16,
                               first=random.random() < 0.1 or not model.started(row))
             control.append(entry)
@@ -249,7 +251,9 @@ class Traffic:
         return dict(cols=[word(random, bench.cols) for _ in range(bench.streams)], control=control, rows=rows,
                     index=index, first=first, last=left == 1)
 
-    async def run(self, cycles, gap=0.0, load=0.7):
+    async def run(self, cycles, gap=0.0, load=0.7, narrow=True):
+        """``narrow``: with 16-bit loads and MACs, after which a row's tile serves FX16 only."""
+        self.narrow = narrow
         for _ in range(cycles):
             beat = None if self.random.random() < gap else self.beat()
             if beat is None:
@@ -275,8 +279,8 @@ async def random_traffic(dut):
     await bench.fill(ctx.random)
     cycles = ctx.options.get("cycles", 400)
     traffic = Traffic(bench, ctx.random)
-    for gap, load in ((0.0, 0.8), (0.5, 0.9), (0.9, 0.5), (0.0, 1.0)):
-        await traffic.run(cycles, gap, load)
+    for gap, load, narrow in ((0.0, 0.8, False), (0.0, 0.8, True), (0.5, 0.9, True), (0.9, 0.5, True), (0.0, 1.0, True)):
+        await traffic.run(cycles, gap, load, narrow)
         await bench.flush()
         traffic.used = []
         await bench.drain([row for row in range(bench.rows) if bench.model.started(row)])
