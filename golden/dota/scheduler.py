@@ -21,10 +21,11 @@ Pick = collections.namedtuple("Pick", "key rows")
 Pick.__doc__ = "One key of a round: its index, and the boolean vector (T,) of the rows that use it in this round."
 
 
-def _checked(masks, name="masks"):
+def _checked(masks):
     masks = np.asarray(masks)
     if masks.dtype != np.bool_ or masks.ndim != 2:
-        raise ValueError(f"{name} has dtype {masks.dtype} and shape {masks.shape}: it must be a bool array (rows, keys)")
+        raise ValueError(f"masks has dtype {masks.dtype} and shape {masks.shape}: "
+                         "it must be a bool array (rows, keys)")
     return masks
 
 

@@ -62,7 +62,8 @@ class MaskColumns(wiring.Component):
         column = Signal.like(self.columns.payload, reset_less=True)
         m.d.comb += self.columns.payload.eq(column)
         with m.If(move):
-            number = Cat(Cat(lane[k] for k in range(lanes) if k >> bit & 1).any() for bit in range(lanes.bit_length() - 1))
+            number = Cat(Cat(lane[k] for k in range(lanes) if k >> bit & 1).any()
+                         for bit in range(lanes.bit_length() - 1))
             m.d.sync += [
                 todo.eq(rest), self.columns.valid.eq(held & (todo.any() | ends)),
                 column.id.eq(Cat(number, index)), column.rows.eq(Cat((row & lane).any() for row in beat)),

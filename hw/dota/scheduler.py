@@ -51,6 +51,10 @@ class SchedulerConfig(Config):
         """
         return sum(max(count, 1) for count in columns) + 4
 
+    def period(self, rounds, columns):
+        """Cycles between groups of ``rounds`` rounds at most, when neither side stalls; ``columns`` as above."""
+        return max(rounds + 1, sum(max(count, 1) for count in columns))
+
 
 class Rounds(data.StructLayout):
     """A round: up to T picks, packed from slot 0 in the order of issue; ``last`` ends the group.
@@ -72,8 +76,8 @@ class Scheduler(wiring.Component):
     next group fills while this one is issued.
 
     Throughput: one round a cycle while ``rounds.ready``; one needed key a cycle at the fill, and a beat without any
-    costs a cycle. Groups follow each other every max(rounds + 1, sum over beats of max(1, needed keys)) cycles or
-    faster. Latency: :meth:`SchedulerConfig.latency`.
+    costs a cycle. Groups follow each other every :meth:`SchedulerConfig.period` cycles.
+    Latency: :meth:`SchedulerConfig.latency`.
     Back-pressure: full on both sides; ``masks.ready`` does not depend combinationally on ``rounds.ready``.
     Source: thesis 7.6.3, Algorithm 4, Figures 7.15 and 7.16; ties: docs/dota/scheduler.md.
 
