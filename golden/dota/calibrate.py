@@ -30,6 +30,7 @@ __all__ = ["KINDS", "LayerPredictor", "calibrate", "orthogonal", "round_to", "sh
 KINDS = ("ternary", "svd")
 _RIDGE = 1e-3
 _INPUT_MARGIN = 1.25  # FX16 range kept above the largest calibration input
+_THINNING = 4  # clipping points are chosen on every fourth token; the regressions use all of them
 _TRIALS = 2.0 ** np.array([-0.5, -0.25, 0, 0.25, 0.5])
 
 
@@ -94,7 +95,7 @@ def _regress(view, target):
     """Ridge regression (columns of target on columns of view): (view columns, target columns)."""
     gram = view.T @ view
     ridge = _RIDGE * np.trace(gram) / len(gram)
-    return np.linalg.solve(gram + ridge * np.eye(len(gram)), view.T @ target)
+    return np.linalg.solve(gram + ridge * np.eye(len(gram)), view.T @ target).astype(view.dtype)
 
 
 def _roots(covariance):
@@ -114,7 +115,7 @@ def _flat(values):
 
 
 def _factors(query_map, key_map, queries, keys, rank):
-    """Rank-r factors (columns of Y -> r) of the fitted score, and the r-term view of Q and K behind them."""
+    """Rank-r factors, each (columns of Y, r), of the fitted scores; ``queries``, ``keys``: the fitted Q and K."""
     root_q, inverse_q = _roots(queries.T @ queries / len(queries))
     root_k, inverse_k = _roots(keys.T @ keys / len(keys))
     left, values, right = np.linalg.svd(root_q @ root_k)
@@ -127,6 +128,8 @@ def _integer_map(view, weights, bits):
 
     ``weights`` maps the integer ``view`` to real outputs.
     """
+    view = view[::_THINNING]
+    weights = weights.astype(view.dtype)
     outputs = view @ weights
     weight_step, output_step = _best_step(weights, bits), _best_step(outputs, bits)
     best = None
@@ -150,26 +153,36 @@ def _input_scale(x, step):
     return step / 2.0 ** shift, shift
 
 
-def _view(x, bits, projection, targets):
-    """The quantized view Y that explains ``targets`` best: (Y integers, input scale, shift_x, shift_p)."""
-    step = _best_step(x, bits)
+def _view(x, q, k, bits, projection):
+    """The quantized view Y that explains q and k best: (Y integers, input scale, shift_x, shift_p)."""
+    step, shift_p = _best_step(x, bits), 0
+    if projection is not None:
+        step, shift_p = _projection_steps(x[:, ::_THINNING], _stacked(q[:, :, ::_THINNING], k[:, :, ::_THINNING]),
+                                          bits, projection, step)
+    scale, shift_x = _input_scale(x, step)
+    view = shift_right(round_to(x, scale, 16), shift_x, bits)
+    if projection is not None:
+        view = shift_right(view @ projection.T.astype(x.dtype), shift_p, bits)
+    return view, scale, shift_x, shift_p
+
+
+def _projection_steps(x, targets, bits, projection, step):
+    """The step of Xq, near ``step``, and the shift of XP from which a regression explains ``targets`` best."""
     best = None
     for trial in _TRIALS if bits < 16 else (1.0,):
-        scale, shift_x = _input_scale(x, step * trial)
-        quantized = shift_right(round_to(x, scale, 16), shift_x, bits)
-        if projection is None:
-            shifts, sums = (0,), quantized
-        else:
-            sums = quantized @ projection.T.astype(x.dtype)
-            ideal = max(0.0, np.log2(_best_step(sums, bits)))
-            shifts = {int(np.floor(ideal)), int(np.ceil(ideal))}
-        for shift_p in shifts:
-            view = quantized if projection is None else shift_right(sums, shift_p, bits)
-            flat = _flat(view)[::2]
-            error = np.square(flat @ _regress(flat, targets[::2]) - targets[::2]).sum()
+        sums = round_to(x, step * trial, bits) @ projection.T.astype(x.dtype)
+        ideal = max(0.0, np.log2(_best_step(sums, bits)))
+        for shift in {int(np.floor(ideal)), int(np.ceil(ideal))}:
+            view = _flat(shift_right(sums, shift, bits))
+            error = np.square(view @ _regress(view, targets) - targets).sum()
             if best is None or error < best[0]:
-                best = error, view, scale, shift_x, shift_p
+                best = error, step * trial, shift
     return best[1:]
+
+
+def _stacked(*parts):
+    """(texts, heads, tokens, width) arrays side by side: (texts * tokens, parts * heads * width)."""
+    return np.concatenate([_flat(part.swapaxes(1, 2).reshape(len(part), part.shape[2], -1)) for part in parts], 1)
 
 
 def calibrate(x, q, k, kind="ternary", bits=4, sigma=0.25, rank=None, seed=0):
@@ -183,13 +196,11 @@ def calibrate(x, q, k, kind="ternary", bits=4, sigma=0.25, rank=None, seed=0):
     real = np.float64 if bits == 16 else np.float32
     x, q, k = x.astype(real), q.astype(real), k.astype(real)
     projection = ternary_matrix(max(1, round(sigma * x.shape[-1])), x.shape[-1], seed) if kind == "ternary" else None
-    targets = np.concatenate([_flat(part[:, head]) for part in (q, k) for head in range(q.shape[1])], 1)
-    view, scale, shift_x, shift_p = _view(x, bits, projection, targets)
+    view, scale, shift_x, shift_p = _view(x, q, k, bits, projection)
     score_bits = 16 if bits == 16 else 8
     flat, centred = _flat(view), _centred(view)
-    query_maps, key_maps = _regress(flat, targets[:, :targets.shape[1] // 2]), None
-    centred_keys = [_centred(k[:, head]) for head in range(k.shape[1])]
-    key_maps = _regress(centred, np.concatenate(centred_keys, 1))
+    query_maps = _regress(flat, _stacked(q))
+    key_maps = _regress(centred, _stacked(k - k.mean(2, keepdims=True)))
     heads = []
     for head in range(q.shape[1]):
         columns = slice(head * q.shape[-1], (head + 1) * q.shape[-1])
@@ -207,7 +218,7 @@ def calibrate(x, q, k, kind="ternary", bits=4, sigma=0.25, rank=None, seed=0):
 
 def _score_shift(queries, keys, score_bits):
     """The least shift at which no calibration score saturates upwards (ties among the top would be lost)."""
-    largest = (queries[::2] @ keys[::2].swapaxes(-1, -2)).max()
+    largest = (queries[::_THINNING] @ keys[::_THINNING].swapaxes(-1, -2)).max()
     return max(0, int(np.ceil(np.log2(max(1.0, largest) / (2 ** (score_bits - 1) - 1)))))
 
 
