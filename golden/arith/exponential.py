@@ -16,7 +16,7 @@ EXP_FRACTION = 12
 """Fraction bits of the exponent ``x``."""
 EXP_INTEGER = 5
 """Integer bits of the exponent ``x``; 2^-31 is below the result's last bit, so a saturated x gives 0."""
-TABLE_BITS = 4
+TABLE_BITS = 5
 """Fraction bits that address the table."""
 MANTISSA_FRACTION = 15
 """Fraction bits of 2^-frac(x), which lies in (0.5, 1]."""

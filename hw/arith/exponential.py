@@ -20,7 +20,7 @@ class Exponential(wiring.Component):
 
     latency = 3
 
-    def __init__(self, *, fraction=12, integer=5, table_bits=4, mantissa_fraction=15, result_fraction=22):
+    def __init__(self, *, fraction=12, integer=5, table_bits=5, mantissa_fraction=15, result_fraction=22):
         if not 0 < table_bits < fraction:
             raise ValueError(f"table_bits = {table_bits} is not allowed: table_bits must be from 1 to {fraction - 1}")
         if not mantissa_fraction <= result_fraction < 1 << integer:

@@ -1,29 +1,12 @@
 """Arithmetic of one lane of the multi-function unit: exponent and conversion before the row sum, weight after it."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.pipelined_multiplier import PipelinedMultiplier
 
-__all__ = ["ExponentLane", "LaneControl", "WeightLane"]
-
-
-class LaneControl(data.Struct):
-    """What the lanes of one beat have in common.
-
-    Attributes
-    ----------
-    softmax: the lane makes an exponent; else it converts a number
-    factor: what the lane's number is multiplied by: the softmax scale, ``2^shift`` to dequantize, 1 to quantize
-    shift: right shift of the product
-    limit: the greatest result of a conversion, ``2^(bits-1) - 1``
-    """
-
-    softmax: 1
-    factor: 16
-    shift: 5
-    limit: 15
+__all__ = ["ExponentLane", "WeightLane"]
 
 
 class ExponentLane(wiring.Component):
@@ -33,49 +16,46 @@ class ExponentLane(wiring.Component):
     Otherwise: ``value = saturate(round(number * factor / 2^shift))``, ``x`` = all ones (its exponential is 0).
     A lane without ``valid`` gives ``value`` = 0 and ``x`` = all ones. Latency: 5 cycles, one beat a cycle, free running.
 
-    Ports: ``control`` In(LaneControl), ``valid`` In(1), ``number`` In(signed 16), ``maximum`` In(signed 16),
-    ``x`` Out(unsigned ``exponent_bits``), ``value`` Out(signed 16).
+    Control is the same for all lanes, so the caller delays it: each port is wanted in the cycle of its use.
+
+    Ports
+    -----
+    ``number``, ``maximum`` In(signed 16), ``softmax`` In(1): cycle 0
+    ``factor`` In(16): cycle 1; the softmax scale, ``2^shift`` to dequantize, 1 to quantize
+    ``shift`` In(5): cycle 3
+    ``exponent`` In(1): cycle 4; the lane is valid and softmax
+    ``convert`` In(1): cycle 4; the lane is valid and not softmax
+    ``limit`` In(15): cycle 4; the greatest converted number, ``2^(bits-1) - 1``
+    ``x`` Out(unsigned ``exponent_bits``), ``value`` Out(signed 16): cycle 5
     """
 
     latency = 5
 
     def __init__(self, exponent_bits=17):
         super().__init__({
-            "control": In(LaneControl),
-            "valid": In(1),
-            "number": In(signed(16)),
-            "maximum": In(signed(16)),
-            "x": Out(unsigned(exponent_bits)),
-            "value": Out(signed(16)),
+            "number": In(signed(16)), "maximum": In(signed(16)), "softmax": In(1),
+            "factor": In(16), "shift": In(5), "exponent": In(1), "convert": In(1), "limit": In(15),
+            "x": Out(unsigned(exponent_bits)), "value": Out(signed(16)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.multiplier = multiplier = PipelinedMultiplier(17, 16)
 
         # Stage 1: the distance to the maximum, or the number itself. Stages 2 and 3: the product.
+        m.submodules.multiplier = multiplier = PipelinedMultiplier(17, 16)
         operand = Signal(signed(17), reset_less=True)
-        control, valid = self.control, self.valid
-        m.d.sync += operand.eq(Mux(self.control.softmax, self.maximum - self.number, self.number))
-        travelling = [(control, valid)]
-        for stage in range(1, 5):
-            control = Signal(LaneControl, name=f"control_{stage}", reset_less=True)
-            valid = Signal(name=f"valid_{stage}", reset_less=True)
-            m.d.sync += [control.eq(travelling[-1][0]), valid.eq(travelling[-1][1])]
-            travelling.append((control, valid))
-        m.d.comb += [multiplier.a.eq(operand), multiplier.b.eq(travelling[1][0].factor)]
+        m.d.sync += operand.eq(Mux(self.softmax, self.maximum - self.number, self.number))
+        m.d.comb += [multiplier.a.eq(operand), multiplier.b.eq(self.factor)]
 
         # Stage 4: shift right, with one bit kept below the binary point to round with.
         shifted = Signal(signed(len(multiplier.product) + 1), reset_less=True)
-        doubled = Cat(0, multiplier.product).as_signed()
-        m.d.sync += shifted.eq(doubled >> travelling[3][0].shift)
+        m.d.sync += shifted.eq(Cat(0, multiplier.product).as_signed() >> self.shift)
 
         # Stage 5: saturate.
-        control, valid = travelling[4]
         x = Signal(self.x.shape(), reset_less=True)
-        exponent = shifted[1:]
-        absent = ~valid | ~control.softmax | exponent[len(x):].any()
-        m.d.sync += x.eq(exponent[:len(x)] | absent.replicate(len(x)))
+        distance = shifted[1:]
+        ones = ~self.exponent | distance[len(x):].any()
+        m.d.sync += x.eq(distance[:len(x)] | ones.replicate(len(x)))
 
         # A number in one's complement sign and magnitude is in range when it has no bit beyond the limit's. The sign
         # is that of the rounded number (-0.5 becomes 0), unless that has lost its own by being cut to 17 bits.
@@ -90,12 +70,10 @@ class ExponentLane(wiring.Component):
             negative.eq(Mux(cut, shifted[-1], rounded[-1])),
             magnitude.eq(rounded[:16] ^ rounded[-1].replicate(16)),
         ]
-        beyond = cut | (magnitude & ~control.limit).any()
-        clipped = Mux(beyond, control.limit, magnitude[:15])
-        with m.If(valid & ~control.softmax):
-            m.d.sync += value.eq(Cat(clipped ^ negative.replicate(15), negative))
-        with m.Else():
-            m.d.sync += value.eq(0)
+        beyond = cut | (magnitude & ~self.limit).any()
+        clipped = Mux(beyond, self.limit, magnitude[:15])
+        converted = Cat(clipped ^ negative.replicate(15), negative)
+        m.d.sync += value.eq(converted & self.convert.replicate(16))
         m.d.comb += [self.x.eq(x), self.value.eq(value)]
         return m
 

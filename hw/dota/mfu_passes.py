@@ -10,7 +10,7 @@ from hw.arith.maximum_tree import MaximumTree
 from hw.arith.pipeline import delay
 from hw.arith.precision import Precision
 from hw.arith.reciprocal import Reciprocal
-from hw.dota.mfu_lane import ExponentLane, LaneControl, WeightLane
+from hw.dota.mfu_lane import ExponentLane, WeightLane
 from hw.dota.mfu_types import (EXP_FRACTION, EXP_INTEGER, FACTOR_FRACTION, SUM_FRACTION, TERM_FRACTION, MfuInput,
                                MfuOp, MfuOutput)
 
@@ -102,30 +102,35 @@ class TermPass(wiring.Component):
         m.submodules.reciprocal = reciprocal = self._reciprocal
         beat, softmax = self.beat, self.beat.op == MfuOp.SOFTMAX
 
-        # Cycle 1: what the lanes have in common; each lane's number, unpacked.
-        control = Signal(LaneControl, reset_less=True)
+        # Cycle 1: each lane's number, unpacked, and what the lanes have in common, from then on delayed until its use.
         maximum = Signal(signed(16), reset_less=True)
+        factor = Signal(16, reset_less=True)
+        shift = Signal(5, reset_less=True)
+        limit = Signal(15, reset_less=True)
         narrow_in = Mux(beat.op == MfuOp.DEQUANTIZE, beat.precision, Precision.FX16)
         narrow_out = Mux(beat.op == MfuOp.QUANTIZE, beat.precision, Precision.FX16)
-        m.d.sync += [maximum.eq(self.maximum), control.softmax.eq(softmax)]
+        m.d.sync += maximum.eq(self.maximum)
         with m.Switch(beat.op):
             with m.Case(MfuOp.SOFTMAX):
-                m.d.sync += [control.factor.eq(self.scale), control.shift.eq(self.scale_shift)]
+                m.d.sync += [factor.eq(self.scale), shift.eq(self.scale_shift)]
             with m.Case(MfuOp.DEQUANTIZE):  # whatever a shift of more than 15 saturates, one of 15 does as well
-                shift = Mux(beat.shift > 15, 15, beat.shift)
-                m.d.sync += [control.factor.eq(1 << shift[:4]), control.shift.eq(0)]
+                m.d.sync += [factor.eq(1 << Mux(beat.shift > 15, 15, beat.shift[:4])), shift.eq(0)]
             with m.Default():  # a shift of more than 16 leaves nothing of an int16, like one of 16
-                m.d.sync += [control.factor.eq(1), control.shift.eq(Mux(beat.shift > 16, 16, beat.shift))]
+                m.d.sync += [factor.eq(1), shift.eq(Mux(beat.shift > 16, 16, beat.shift))]
         with m.Switch(narrow_out):
             for precision in Precision:
                 with m.Case(precision):
-                    m.d.sync += control.limit.eq((1 << (precision.bits - 1)) - 1)
+                    m.d.sync += limit.eq((1 << (precision.bits - 1)) - 1)
+        factor = delay(m, factor, 1, name="factor")
+        shift = delay(m, shift, 3, name="shift")
+        limit = delay(m, limit, 4, name="limit")
+        count = delay(m, beat.count, 5, name="count")
+        lane_softmax = delay(m, softmax, 1, name="softmax")
+        late_softmax = delay(m, lane_softmax, 4, name="softmax_late")
 
         values, terms = [], []
         for index in range(self.lanes):
             number = Signal(signed(16), name=f"number_{index}", reset_less=True)
-            valid = Signal(name=f"valid_{index}", reset_less=True)
-            m.d.sync += valid.eq(index < beat.count)
             with m.Switch(narrow_in):
                 for precision in Precision:
                     bits = precision.bits
@@ -136,7 +141,9 @@ class TermPass(wiring.Component):
                 fraction=EXP_FRACTION, integer=EXP_INTEGER, mantissa_fraction=TERM_FRACTION,
                 result_fraction=SUM_FRACTION)
             m.d.comb += [
-                lane.control.eq(control), lane.valid.eq(valid), lane.number.eq(number), lane.maximum.eq(maximum),
+                lane.number.eq(number), lane.maximum.eq(maximum), lane.softmax.eq(lane_softmax),
+                lane.factor.eq(factor), lane.shift.eq(shift), lane.limit.eq(limit),
+                lane.exponent.eq(late_softmax & (index < count)), lane.convert.eq(~late_softmax & (index < count)),
                 exponential.x.eq(lane.x), tree.x[index].eq(exponential.y),
             ]
             values.append(lane.value)
