@@ -90,7 +90,9 @@ class _Block:
                 for copy in range(self.copies)]
 
     def banks(self, base, size):
-        return [set(range(start // size.bank_words, -(-end // size.bank_words))) for start, end in self.spans(base, size)]
+        """The set of banks of each copy when the block is put at ``base``."""
+        return [set(range(start // size.bank_words, -(-end // size.bank_words)))
+                for start, end in self.spans(base, size)]
 
     def region(self, name=None, row=0, rows=None):
         rows = self.rows - row if rows is None else rows
@@ -161,7 +163,8 @@ def _dense_blocks(shape, size):
     blocks = [_Block("x", n, x_words, 0, 2)]
     blocks += [_Block(f"w{name}", weight_rows, x_words, 0, step, {"x"}) for step, name in enumerate("qkv")]
     # Rows of padding are zeros that the host writes, so a block with padding lives from the start.
-    blocks += [_Block("q", n, head_words, 0, 3), _Block("k", key_rows, head_words, 1 if key_rows == n else 0, 3, {"q"}),
+    blocks += [_Block("q", n, head_words, 0, 3),
+               _Block("k", key_rows, head_words, 1 if key_rows == n else 0, 3, {"q"}),
                _Block("v", value_rows, head_words, 2 if value_rows == n else 0, 5, {"weights"}),
                _Block("scores", n, score_words, 3, 4), _Block("weights", n, score_words, 4, 5),
                _Block("z", n, head_words, 5, 6)]
@@ -201,7 +204,8 @@ def _detect_blocks(shape, size):
                    _Block("xp", n, source_words, 0 if "xp" in partial else 4, 6)]
     blocks += [_Block(f"w{name}_low", rank_rows, source_words, 0, step, {source})
                for name, step in (("q", attend - 3), ("k", attend - 2))]
-    first_q, first_k = (0 if f"{name}_low" in partial else step for name, step in (("q", attend - 3), ("k", attend - 2)))
+    first_q, first_k = (0 if f"{name}_low" in partial else step
+                        for name, step in (("q", attend - 3), ("k", attend - 2)))
     blocks += [_Block("q_low", n, rank_words, first_q, attend - 1),
                _Block("k_low", key_rows, rank_words, first_k, attend - 1, {"q_low"}),
                _Block("scores_low", n, size.words_for(Precision.INT8, key_rows), attend - 1, attend, {"q"}),

@@ -166,10 +166,10 @@ class Region:
 class Command:
     """One command of a lane. Fields that an operation does not use stay 0.
 
-    GEMM     out[i][n] = requantize(sum_k A[i][k] * B[n][k], ``shift``, ``out`` bits), i < ``m``, n < ``n_tiles`` tiles of
-             R, R, 2R or 4R columns (FX16, INT8, INT4, INT2), k < ``k_chunks`` chunks of C, 4C, 8C or 16C. A and B are in
-             ``precision``. ``transposed`` (FX16 only): element n of row k of the B region is B[n][k]. ``copies`` (1 to
-             4) copies of the result are written, each ``copy_stride`` words after the one before.
+    GEMM     out[i][n] = requantize(sum_k A[i][k] * B[n][k], ``shift``, ``out`` bits), i < ``m``, n < ``n_tiles`` tiles
+             of R, R, 2R or 4R columns (FX16, INT8, INT4, INT2), k < ``k_chunks`` chunks of C, 4C, 8C or 16C. A and B
+             are in ``precision``. ``transposed`` (FX16 only): element n of row k of the B region is B[n][k].
+             ``copies`` (1 to 4) copies of the result are written, each ``copy_stride`` words after the one before.
     SOFTMAX  of ``m`` rows of ``keys`` FX16 scores, with ``scale`` and ``scale_shift``; the last beat of C elements is
              filled up with zeros.
     CONVERT  ``m`` rows of ``k_chunks`` beats of C elements from ``precision`` to ``out``, one of which is FX16: to an

@@ -140,6 +140,12 @@ class Rmmu:
             raise ValueError(f"{name} has shape {word.shape}: it must be ({self.cols},)")
         return word
 
+    @staticmethod
+    def _spread(groups):
+        """What the columns hold of words (..., C): column c has 16-bit pieces c (low) and C + c (high)."""
+        pieces = np.stack([groups & 0xffff, groups >> 16], axis=-1).reshape(*groups.shape[:-1], 2, -1)
+        return pieces[..., 0, :] | pieces[..., 1, :] << 16
+
     def _index(self, name, value, size, step=1):
         if not 0 <= value < size or value % step:
             even = " and even" if step == 2 else ""
@@ -158,7 +164,7 @@ class Rmmu:
         groups = self._groups("data", data)
         if kind is LoadKind.WORD:
             row, lane = self._index("row", row, self.rows), self._index("lane", lane, _LANES)
-            self._shadow[row, :, lane] = groups
+            self._shadow[row, :, lane] = self._spread(groups)
             self._shadow_state[row, :, lane] = _WHOLE
             return
         elements = np.stack([groups & 0xffff, groups >> 16], axis=-1).reshape(2 * self.cols)
@@ -226,7 +232,8 @@ class Rmmu:
         need = _LOW_HALF if mode is Precision.FX16 else _WHOLE
         if (self._active_state[at, :, :lanes] < need).any():
             raise ValueError(f"mode = {mode.name} is not allowed: the stationary tile of a row was not loaded for it")
-        total = dot_segments(streamed, self._active[at], mode, half)
+        moving = streamed if mode is Precision.FX16 else self._spread(streamed)
+        total = dot_segments(moving, self._active[at], mode, half)
         if not first:
             if (self._psum_mode[at, index] != mode).any():
                 raise ValueError(f"first = 0 is not allowed: partial sum {index} does not hold a {mode.name} sum")

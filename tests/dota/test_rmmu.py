@@ -279,7 +279,7 @@ async def random_traffic(dut):
     await bench.fill(ctx.random)
     cycles = ctx.options.get("cycles", 400)
     traffic = Traffic(bench, ctx.random)
-    for gap, load, narrow in ((0.0, 0.8, False), (0.0, 0.8, True), (0.5, 0.9, True), (0.9, 0.5, True), (0.0, 1.0, True)):
+    for gap, load, narrow in ((0, 0.8, False), (0, 0.8, True), (0.5, 0.9, True), (0.9, 0.5, True), (0, 1, True)):
         await traffic.run(cycles, gap, load, narrow)
         await bench.flush()
         traffic.used = []
