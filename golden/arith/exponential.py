@@ -10,7 +10,8 @@ import numpy as np
 
 from golden.arith.fixed import check_range
 
-__all__ = ["EXP_FRACTION", "EXP_INTEGER", "MANTISSA_FRACTION", "RESULT_FRACTION", "TABLE_BITS", "exponential"]
+__all__ = ["EXP_FRACTION", "EXP_INTEGER", "MANTISSA_ERROR", "MANTISSA_FRACTION", "RESULT_FRACTION", "TABLE_BITS",
+           "exponential"]
 
 EXP_FRACTION = 12
 """Fraction bits of the exponent ``x``."""
@@ -22,6 +23,8 @@ MANTISSA_FRACTION = 15
 """Fraction bits of 2^-frac(x), which lies in (0.5, 1]."""
 RESULT_FRACTION = 22
 """Fraction bits of the result: 512 truncated terms together lose less than 2^-13."""
+MANTISSA_ERROR = 2.5e-5, 1.27e-4
+"""Greatest relative errors of the mantissa, down and up: checked on every x by ``tests/arith/test_exponential.py``."""
 
 _POINTS = np.round(2.0**MANTISSA_FRACTION * 2.0 ** (-np.arange((1 << TABLE_BITS) + 1) / (1 << TABLE_BITS)))
 _POINTS = _POINTS.astype(np.int64)

@@ -15,8 +15,8 @@ from golden.arith.exponential import EXP_FRACTION
 from golden.arith.fixed import as_integers, check_range, requantize, saturate
 from golden.arith.precision import Precision
 
-__all__ = ["ERROR_BOUND", "EXP_FRACTION", "MAX_ROW", "MfuOp", "WEIGHT_FRACTION", "dequantize", "pack", "process",
-           "quantize", "softmax", "softmax_scale", "unpack"]
+__all__ = ["ERROR_BOUND", "EXP_FRACTION", "MAX_ROW", "MfuOp", "WEIGHT_FRACTION", "dequantize", "error_budget",
+           "pack", "process", "quantize", "softmax", "softmax_scale", "unpack"]
 
 
 class MfuOp(enum.IntEnum):
@@ -32,7 +32,8 @@ WEIGHT_FRACTION = 15
 MAX_ROW = 1024
 """The longest softmax row for which the error stays below ERROR_BOUND."""
 ERROR_BOUND = 2.0**-11
-"""Greatest absolute difference between a weight and the float64 softmax of the same scaled scores."""
+"""Greatest absolute difference between a weight and the float64 softmax of the same scaled scores: see
+:func:`error_budget`, which proves it up to MAX_ROW."""
 
 _SCALE_BITS, _SCALE_SHIFT_MAX = 16, 31
 _EXPONENT_MAX = (1 << (EXP_FRACTION + exp2.EXP_INTEGER)) - 1
@@ -54,6 +55,24 @@ def softmax_scale(real):
         if scale < 1 << _SCALE_BITS:
             return scale, scale_shift
     raise AssertionError("unreachable: a target in range fits with a shift of zero")
+
+
+def error_budget(length):
+    """Greatest contribution of each step to a weight's error, in a row of ``length`` numbers: a dict; they add up.
+
+    Relative errors of the exponentials that all terms share cancel; when a share w of the sum is off by the one extreme
+    and the rest by the other, w moves by at most a quarter of the range between them.
+    """
+    one_exponent = 1 - 2.0 ** -(2.0**-EXP_FRACTION)
+    return {
+        "exponent cut to its last bit": one_exponent / 4,
+        "exponential table": sum(exp2.MANTISSA_ERROR) / 4,
+        "terms cut in the sum": length * 2.0**-exp2.RESULT_FRACTION,
+        "terms cut before the product": 2.0**-WEIGHT_FRACTION,
+        "reciprocal table": max(inverse.MANTISSA_ERROR),
+        "reciprocal cut after the shift": 2.0**-inverse.RESULT_FRACTION,
+        "weight rounded, or 1.0 saturated": 2.0**-WEIGHT_FRACTION,
+    }
 
 
 def _exponentials(scores, mask, scale, scale_shift):
@@ -89,7 +108,7 @@ def softmax(scores, mask, scale, scale_shift):
 
 
 def quantize(values, shift, precision):
-    """FX16 to ``precision``: ``requantize(values, shift, bits)`` (round half up, saturate), int64; ``shift`` 0 to 63."""
+    """FX16 to ``precision``: ``requantize(values, shift, bits)``, int64; ``shift`` 0 to 63."""
     values = check_range("values", values, 16)
     _check_shift(shift)
     return requantize(values, min(int(shift), 61), Precision(precision).bits)

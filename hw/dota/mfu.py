@@ -43,6 +43,34 @@ class MfuConfig(Config):
         """Beats of the longest row."""
         return self.max_row // self.lanes
 
+    @property
+    def latency(self):
+        """Cycles from the first beat in to the first beat out, less twice the beats of the row."""
+        return (MaximumPass.latency(self.lanes) + TermPass.factor_latency(self.lanes) + WeightPass.latency
+                + 3 * Fifo.latency - 2)
+
+    def row_latency(self, beats):
+        """Cycles from the first beat in to the first beat out of a row of ``beats`` beats."""
+        return self.latency + 2 * beats
+
+    # A queue never fills unless the unit is held up: it has room for the longest row, and for all beats that come in
+    # while the result that this row waits for is made and a place that was freed is found free.
+
+    @property
+    def row_depth(self):
+        """Beats in the row buffer."""
+        return self.row_beats + MaximumPass.latency(self.lanes) + Fifo.latency
+
+    @property
+    def term_depth(self):
+        """Beats in the term buffer."""
+        return self.row_beats + TermPass.factor_latency(self.lanes) + Fifo.latency + 1
+
+    @property
+    def output_depth(self):
+        """Beats in the output queue."""
+        return WeightPass.latency + Fifo.latency + 1
+
 
 class Mfu(wiring.Component):
     """Softmax, quantize, dequantize on ``lanes`` FX16 numbers a cycle, in the order of arrival.
@@ -58,8 +86,9 @@ class Mfu(wiring.Component):
     ``config.row_beats`` beats, any of them partial or empty; numbers from ``count`` on are ignored.
 
     Latency: a row of b beats that comes in without gaps and meets an empty unit has its first beat at ``output``
-    ``row_latency(b)`` = ``latency`` + 2 b cycles after that of its own went in. Throughput: one beat a cycle; rows leave
-    without bubbles as long as they do not grow (a row longer than all before it, by d beats, costs 2 d cycles once).
+    ``config.row_latency(b)`` = ``config.latency`` + 2 b cycles after that of its own went in. Throughput: one beat a
+    cycle; rows leave without bubbles as long as they do not grow (a row that is longer than all before it by d beats
+    costs 2 d cycles, once).
     ``input.ready`` does not depend on ``input.valid``, and falls only when ``output`` is held up. It comes from a
     comparison with a register, ``output`` from registers.
     Buffers: :attr:`memory_bits`.
@@ -67,30 +96,12 @@ class Mfu(wiring.Component):
 
     def __init__(self, config, *, assertions=False):
         self.config, self.assertions = config, assertions
-        self._maximum_pass = MaximumPass(config.lanes)
-        self._term_pass = TermPass(config.lanes, config.max_row)
-        self._weight_pass = WeightPass(config.lanes)
-        # A queue never fills unless the unit is held up: it has room for the longest row, and for all beats that come
-        # in while the result that this row waits for is made and a place that was freed is found free.
-        self.row_depth = config.row_beats + self._maximum_pass.latency + Fifo.latency
-        self.term_depth = config.row_beats + self._term_pass.factor_latency + Fifo.latency + 1
-        self.output_depth = self._weight_pass.latency + Fifo.latency + 1
         super().__init__({
             "input": In(stream.Signature(MfuInput(config.lanes))),
             "output": Out(stream.Signature(MfuOutput(config.lanes))),
             "scale": In(16),
             "scale_shift": In(5),
         })
-
-    @property
-    def latency(self):
-        """Cycles from the first beat in to the first beat out, less twice the beats of the row."""
-        return (self._maximum_pass.latency + self._term_pass.factor_latency + self._weight_pass.latency
-                + 3 * Fifo.latency - 2)
-
-    def row_latency(self, beats):
-        """Cycles from the first beat in to the first beat out of a row of ``beats`` beats."""
-        return self.latency + 2 * beats
 
     @property
     def memory_bits(self):
@@ -101,19 +112,19 @@ class Mfu(wiring.Component):
         """Shape and depth of each queue."""
         lanes = self.config.lanes
         return {
-            "rows": (MfuInput(lanes), self.row_depth),
-            "maxima": (signed(16), self.row_depth),
-            "terms": (data.StructLayout({"terms": 16 * lanes, "tag": TermTag(lanes)}), self.term_depth),
-            "factors": (unsigned(FACTOR_FRACTION + 1), self.term_depth),
-            "outputs": (MfuOutput(lanes), self.output_depth),
+            "rows": (MfuInput(lanes), self.config.row_depth),
+            "maxima": (signed(16), self.config.row_depth),
+            "terms": (data.StructLayout({"terms": 16 * lanes, "tag": TermTag(lanes)}), self.config.term_depth),
+            "factors": (unsigned(FACTOR_FRACTION + 1), self.config.term_depth),
+            "outputs": (MfuOutput(lanes), self.config.output_depth),
         }
 
     def elaborate(self, platform):
         m = Module()
         lanes = self.config.lanes
-        m.submodules.maximum_pass = maximum_pass = self._maximum_pass
-        m.submodules.term_pass = term_pass = self._term_pass
-        m.submodules.weight_pass = weight_pass = self._weight_pass
+        m.submodules.maximum_pass = maximum_pass = MaximumPass(lanes)
+        m.submodules.term_pass = term_pass = TermPass(lanes, self.config.max_row)
+        m.submodules.weight_pass = weight_pass = WeightPass(lanes)
         queues = {}
         for name, (shape, depth) in self._queues().items():
             m.submodules[name] = queues[name] = Fifo(shape, depth, assertions=self.assertions)
@@ -130,8 +141,9 @@ class Mfu(wiring.Component):
 
         # Pass two, on the way into the term buffer, in which every beat has its place before it sets off.
         start, finish = Signal(), Signal()
+        term_place = self._places(m, "term", self.config.term_depth, start, finish)
         m.d.comb += [
-            start.eq(rows.o.valid & maxima.o.valid & self._places(m, "term", self.term_depth, start, finish)),
+            start.eq(rows.o.valid & maxima.o.valid & term_place),
             rows.o.ready.eq(start),
             maxima.o.ready.eq(start & ends_row(rows.o.payload)),
             term_pass.valid.eq(start),
@@ -149,8 +161,9 @@ class Mfu(wiring.Component):
         # Pass three, on the way into the output queue, with places given out in the same way.
         tag = terms.o.payload.tag
         sent = self.output.valid & self.output.ready
+        output_place = self._places(m, "output", self.config.output_depth, finish, sent)
         m.d.comb += [
-            finish.eq(terms.o.valid & factors.o.valid & self._places(m, "output", self.output_depth, finish, sent)),
+            finish.eq(terms.o.valid & factors.o.valid & output_place),
             terms.o.ready.eq(finish),
             factors.o.ready.eq(finish & (tag.last | tag.convert)),
             weight_pass.valid.eq(finish),

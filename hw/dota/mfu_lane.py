@@ -14,7 +14,7 @@ class ExponentLane(wiring.Component):
 
     Softmax: ``x = min(((maximum - number) * factor) >> shift, all ones)``, ``value = 0``.
     Otherwise: ``value = saturate(round(number * factor / 2^shift))``, ``x`` = all ones (its exponential is 0).
-    A lane without ``valid`` gives ``value`` = 0 and ``x`` = all ones. Latency: 5 cycles, one beat a cycle, free running.
+    With neither, ``value`` = 0 and ``x`` = all ones. Latency: 5 cycles. Throughput: a number a cycle, free running.
 
     Control is the same for all lanes, so the caller delays it: each port is wanted in the cycle of its use.
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.adder_tree import AdderTree
 from hw.arith.exponential import Exponential
 from hw.arith.maximum_tree import MaximumTree
-from hw.arith.pipeline import delay
+from hw.arith.pipeline import delay, tree_latency
 from hw.arith.precision import Precision
 from hw.arith.reciprocal import Reciprocal
 from hw.dota.mfu_lane import ExponentLane, WeightLane
@@ -38,16 +38,16 @@ class MaximumPass(wiring.Component):
 
     def __init__(self, lanes):
         self.lanes = lanes
-        self._tree = MaximumTree(lanes, signed(16))
         super().__init__({"valid": In(1), "beat": In(MfuInput(lanes)), "done": Out(1), "maximum": Out(signed(16))})
 
-    @property
-    def latency(self):
-        return self._tree.latency + 2
+    @staticmethod
+    def latency(lanes):
+        """Cycles from ``valid`` to ``done``."""
+        return 2 + tree_latency(lanes, 1)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tree = tree = self._tree
+        m.submodules.tree = tree = MaximumTree(self.lanes, signed(16), levels_per_stage=1)
         for lane in range(self.lanes):
             number = Signal(signed(16), name=f"number_{lane}", reset_less=True)
             own = self.beat.data[16 * lane:16 * lane + 16].as_signed()
@@ -76,11 +76,10 @@ class TermPass(wiring.Component):
     Takes a beat a cycle, rows back to back. Terms are Q1.15, or the converted numbers in packed form.
     """
 
+    latency = 1 + ExponentLane.latency + Exponential.latency
+
     def __init__(self, lanes, max_row):
-        self.lanes = lanes
-        self._tree = AdderTree(lanes, unsigned(SUM_FRACTION + 1), levels_per_stage=2)
-        self._reciprocal = Reciprocal((max_row << SUM_FRACTION).bit_length(), fraction=SUM_FRACTION,
-                                      result_fraction=FACTOR_FRACTION)
+        self.lanes, self.max_row = lanes, max_row
         super().__init__({
             "valid": In(1), "beat": In(MfuInput(lanes)), "maximum": In(signed(16)),
             "scale": In(16), "scale_shift": In(5),
@@ -88,18 +87,16 @@ class TermPass(wiring.Component):
             "factor_valid": Out(1), "factor": Out(unsigned(FACTOR_FRACTION + 1)),
         })
 
-    @property
-    def latency(self):
-        return 1 + ExponentLane.latency + Exponential.latency
-
-    @property
-    def factor_latency(self):
-        return self.latency + self._tree.latency + 1 + Reciprocal.latency
+    @classmethod
+    def factor_latency(cls, lanes):
+        """Cycles from a row's last beat to its factor."""
+        return cls.latency + tree_latency(lanes, 2) + 1 + Reciprocal.latency
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tree = tree = self._tree
-        m.submodules.reciprocal = reciprocal = self._reciprocal
+        m.submodules.tree = tree = AdderTree(self.lanes, unsigned(SUM_FRACTION + 1), levels_per_stage=2)
+        m.submodules.reciprocal = reciprocal = Reciprocal(
+            (self.max_row << SUM_FRACTION).bit_length(), fraction=SUM_FRACTION, result_fraction=FACTOR_FRACTION)
         beat, softmax = self.beat, self.beat.op == MfuOp.SOFTMAX
 
         # Cycle 1: each lane's number, unpacked, and what the lanes have in common, from then on delayed until its use.
