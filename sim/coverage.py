@@ -1,5 +1,6 @@
 """Functional coverage: a list of points that a test run must reach."""
 
+import atexit
 import json
 import os
 
@@ -66,9 +67,11 @@ def merge(name, points, results):
     return total
 
 
-def save():
+def _save(path):
     """Write all counts where the process that started the simulation reads them."""
-    path = os.environ.get("RESILIN_COVERAGE")
-    if path and _all:
-        with open(path, "w") as handle:
-            json.dump({name: coverage.hits for name, coverage in _all.items()}, handle)
+    with open(path, "w") as handle:
+        json.dump({name: coverage.hits for name, coverage in _all.items()}, handle)
+
+
+if "RESILIN_COVERAGE" in os.environ:
+    atexit.register(_save, os.environ["RESILIN_COVERAGE"])
