@@ -1,0 +1,138 @@
+"""Charts as SVG text, without any plotting library.
+
+Colours are those of Okabe and Ito, told apart with any colour vision; series differ in their markers as well. Every
+chart has a title, and a description for screen readers.
+"""
+
+import html
+import math
+
+__all__ = ["bar_chart", "line_chart"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 440, 90, 190, 50, 70
+
+
+def _text(x, y, words, *, anchor="middle", size=13, turn=None):
+    turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn is not None else ""
+    return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"{turned}>'
+            f'{html.escape(str(words))}</text>')
+
+
+class _Axis:
+    """Maps values to positions, and chooses ticks."""
+
+    def __init__(self, values, start, end, log2):
+        values = [value for value in values if not log2 or value > 0]
+        if not values:
+            raise ValueError("values = [] is not allowed: a chart needs at least one value that its axis can show")
+        low, high = min(values), max(values)
+        self.log2, self.start, self.end = log2, start, end
+        if log2:
+            low, high = math.floor(math.log2(low)), math.ceil(math.log2(high))
+            step = max(1, math.ceil((high - low) / 10))
+        else:
+            low = min(low, 0)
+            span = (high - low) or 1
+            step = 10.0 ** math.floor(math.log10(span))
+            step = next(step * factor for factor in (0.1, 0.2, 0.5, 1, 2) if span / (step * factor) <= 8)
+            high = low + step * math.ceil(span / step)
+        self.low, self.high = low, max(high, low + step)
+        self.ticks = [low + step * k for k in range(int((self.high - low) / step + 1.5)) if low + step * k <= self.high]
+
+    def at(self, value):
+        value = math.log2(value) if self.log2 else value
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def labelled(self):
+        """Position and label of each tick."""
+        for tick in self.ticks:
+            power = f"2^{tick}" if tick < 0 or tick > 12 else f"{2**tick}"
+            yield self.start + (tick - self.low) / (self.high - self.low) * (self.end - self.start), (
+                power if self.log2 else f"{tick:.6g}")
+
+
+def _frame(title, x_label, y_label, body):
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+             'font-family="sans-serif">',
+             f"<title>{html.escape(title)}</title>",
+             f"<desc>{html.escape(f'{y_label} over {x_label}')}</desc>",
+             f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+             _text(middle, 26, title, size=16), _text(middle, _HEIGHT - 18, x_label),
+             _text(22, (_TOP + _HEIGHT - _BOTTOM) / 2, y_label, turn=-90), *body, "</svg>"]
+    return "\n".join(parts) + "\n"
+
+
+def _grid(axis, vertical):
+    lines = []
+    for place, label in axis.labelled():
+        if vertical:
+            lines += [f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}" stroke="#dddddd"/>',
+                      _text(_LEFT - 8, place + 4, label, anchor="end", size=12)]
+        else:
+            lines += [f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" '
+                      'stroke="#dddddd"/>',
+                      _text(place, _HEIGHT - _BOTTOM + 18, label, size=12)]
+    return lines
+
+
+def _legend(names):
+    lines = []
+    for index, name in enumerate(names):
+        y = _TOP + 12 + 22 * index
+        lines += [_marker(index, _WIDTH - _RIGHT + 18, y),
+                  _text(_WIDTH - _RIGHT + 30, y + 4, name, anchor="start", size=12)]
+    return lines
+
+
+def _marker(index, x, y):
+    colour = COLOURS[index % len(COLOURS)]
+    shapes = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>',
+              f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{colour}"/>',
+              f'<path d="M{x:.1f} {y - 5:.1f}l5 9h-10z" fill="{colour}"/>',
+              f'<path d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z" fill="{colour}"/>')
+    return shapes[index % len(shapes)]
+
+
+def line_chart(title, x_label, y_label, series, *, x_log2=False, y_log2=False):
+    """Lines with markers. ``series``: name -> list of (x, y). Labels should end in the unit, in square brackets.
+
+    Raises ``ValueError`` when there is nothing to show. On a logarithmic axis values of 0 and less are left out.
+    """
+    shown = {name: [(x, y) for x, y in points if (x > 0 or not x_log2) and (y > 0 or not y_log2)]
+             for name, points in series.items()}
+    xs = [x for points in shown.values() for x, _ in points]
+    ys = [y for points in shown.values() for _, y in points]
+    across = _Axis(xs, _LEFT, _WIDTH - _RIGHT, x_log2)
+    up = _Axis(ys, _HEIGHT - _BOTTOM, _TOP, y_log2)
+    body = _grid(across, False) + _grid(up, True)
+    for index, points in enumerate(shown.values()):
+        places = [(across.at(x), up.at(y)) for x, y in points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        colour = COLOURS[index % len(COLOURS)]
+        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        body += [_marker(index, x, y) for x, y in places]
+    return _frame(title, x_label, y_label, body + _legend(shown))
+
+
+def bar_chart(title, x_label, y_label, bars):
+    """Bars from zero. ``bars``: group -> {series name -> value}; every group has the same series.
+
+    Raises ``ValueError`` when there is nothing to show or the groups differ in their series.
+    """
+    names = list(next(iter(bars.values()), {}))
+    for group, values in bars.items():
+        if list(values) != names:
+            raise ValueError(f"bars[{group!r}] = {list(values)} is not allowed: it must have the series {names}")
+    up = _Axis([value for values in bars.values() for value in values.values()], _HEIGHT - _BOTTOM, _TOP, False)
+    body, pitch = _grid(up, True), (_WIDTH - _RIGHT - _LEFT) / max(1, len(bars))
+    width = 0.8 * pitch / max(1, len(names))
+    for place, (group, values) in enumerate(bars.items()):
+        left = _LEFT + pitch * (place + 0.1)
+        for index, value in enumerate(values.values()):
+            top, foot = sorted((up.at(value), up.at(0)))
+            body.append(f'<rect x="{left + width * index:.1f}" y="{top:.1f}" width="{width:.1f}" '
+                        f'height="{foot - top:.1f}" fill="{COLOURS[index % len(COLOURS)]}"/>')
+        body.append(_text(_LEFT + pitch * (place + 0.5), _HEIGHT - _BOTTOM + 18, group, size=12))
+    return _frame(title, x_label, y_label, body + _legend(names))
