@@ -51,7 +51,9 @@ class RowSelect(wiring.Component):
                 m.d.sync += [reach[lane].eq(self.lanes[lane] & (score >= candidate)),
                              equal[lane].eq(self.lanes[lane] & (score == candidate) & self.balanced)]
 
-        ranks = _ranks(reach & (equal | self.trial.any().replicate(self.key_lanes)))  # while it marks: of the equal
+        counted = Signal(self.key_lanes)
+        m.d.comb += counted.eq(reach & (equal | self.trial.any().replicate(self.key_lanes)))  # marking: of the equal
+        ranks = _ranks(m, counted)
         here, sum_ = Signal(range(self.key_lanes + 1)), Signal.like(total)
         m.d.comb += sum_.eq(total + here)
         with m.If(self.go):
@@ -80,10 +82,13 @@ class RowSelect(wiring.Component):
         return m
 
 
-def _ranks(bits):
+def _ranks(m, bits):
     """How many of ``bits`` are set up to and with each of them: a Sklansky prefix tree."""
     if len(bits) == 1:
         return [bits[0]]
     half = len(bits) // 2
-    low, high = _ranks(bits[:half]), _ranks(bits[half:])
-    return low + [low[-1] + rank for rank in high]
+    low, high = _ranks(m, bits[:half]), _ranks(m, bits[half:])
+    # A signal a node: a Python expression would be written out again for each of its users.
+    sums = [Signal(range(len(bits) + 1), name=f"rank_{len(bits)}") for _ in high]
+    m.d.comb += [node.eq(low[-1] + rank) for node, rank in zip(sums, high)]
+    return low + sums
