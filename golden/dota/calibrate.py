@@ -13,6 +13,10 @@ product is cut after r terms (Eckart-Young). Keys are centred within each text f
 a row of scores changes neither its ranking nor its softmax. The thesis' k x k matrices are wider than they need
 be: the optimum has at most the head's width as rank.
 
+Not every key is worth the same: tokens are weighted by the attention they receive on the calibration text. On
+MiniLM, [CLS] takes a third of all attention in layers 1 to 4 and is an outlier that unweighted INT4 clipping
+points lose; the weights lift the retained mass there from .57 to .75, for .04 less prediction accuracy.
+
 Quantization works stage by stage, each fitted to the quantized output of the one before. The factors are
 rotated by an orthogonal matrix (Q~R)(K~R)^T = Q~K~^T that spreads the variance evenly over the components,
 without which INT4 and INT2 lose most of the small ones. All requantization shifts are whole numbers of bits;
@@ -30,7 +34,8 @@ __all__ = ["KINDS", "LayerPredictor", "calibrate", "orthogonal", "round_to", "sh
 KINDS = ("ternary", "svd")
 _RIDGE = 1e-3
 _INPUT_MARGIN = 1.25  # FX16 range kept above the largest calibration input
-_THINNING = 4  # clipping points are chosen on every fourth token; the regressions use all of them
+_THINNING = 4  # clipping points are chosen on a quarter of the tokens; the regressions use all of them
+_ATTENTION = 1.0  # weight of a key's received attention against its mere presence
 _TRIALS = 2.0 ** np.array([-0.5, -0.25, 0, 0.25, 0.5])
 
 
@@ -99,15 +104,29 @@ def _regress(view, target):
 
 
 def _roots(covariance):
-    """Symmetric square root of a covariance matrix, and its inverse."""
+    """Symmetric square root of a covariance matrix, and its inverse (Tikhonov-regularised)."""
     ridge = 1e-4 * np.trace(covariance) / len(covariance)
     values, vectors = np.linalg.eigh(covariance + ridge * np.eye(len(covariance)))
     return vectors * np.sqrt(values) @ vectors.T, vectors / np.sqrt(values) @ vectors.T
 
 
-def _centred(values):
-    """(texts, tokens, columns), each text's mean removed, as (texts * tokens, columns)."""
-    return (values - values.mean(1, keepdims=True)).reshape(-1, values.shape[-1])
+def _importance(q, k):
+    """How much each token matters as a key, mean 1 + _ATTENTION: float (texts, tokens).
+
+    Some tokens ([CLS] above all) take a third of all attention; an error there costs more than anywhere else.
+    """
+    mass = 0
+    for head in range(q.shape[1]):
+        scores = q[:, head] @ k[:, head].swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        mass = mass + (weights / weights.sum(-1, keepdims=True)).mean(1)
+    return 1 + _ATTENTION * mass * q.shape[2] / q.shape[1]
+
+
+def _weighted(values, importance):
+    """(texts, tokens, columns) less each text's weighted mean, times the root of the weights, flattened."""
+    share = importance / importance.sum(1, keepdims=True)
+    return _flat((values - (share[..., None] * values).sum(1, keepdims=True)) * np.sqrt(importance)[..., None])
 
 
 def _flat(values):
@@ -128,7 +147,6 @@ def _integer_map(view, weights, bits):
 
     ``weights`` maps the integer ``view`` to real outputs.
     """
-    view = view[::_THINNING]
     weights = weights.astype(view.dtype)
     outputs = view @ weights
     weight_step, output_step = _best_step(weights, bits), _best_step(outputs, bits)
@@ -153,12 +171,12 @@ def _input_scale(x, step):
     return step / 2.0 ** shift, shift
 
 
-def _view(x, q, k, bits, projection):
-    """The quantized view Y that explains q and k best: (Y integers, input scale, shift_x, shift_p)."""
-    step, shift_p = _best_step(x, bits), 0
+def _view(x, targets, bits, projection, sample):
+    """The quantized view Y that explains ``targets`` best: (Y integers, input scale, shift_x, shift_p)."""
+    chosen = _flat(x)[sample]
+    step, shift_p = _best_step(chosen, bits), 0
     if projection is not None:
-        step, shift_p = _projection_steps(x[:, ::_THINNING], _stacked(q[:, :, ::_THINNING], k[:, :, ::_THINNING]),
-                                          bits, projection, step)
+        step, shift_p = _projection_steps(chosen, targets[sample], bits, projection, step)
     scale, shift_x = _input_scale(x, step)
     view = shift_right(round_to(x, scale, 16), shift_x, bits)
     if projection is not None:
@@ -173,7 +191,7 @@ def _projection_steps(x, targets, bits, projection, step):
         sums = round_to(x, step * trial, bits) @ projection.T.astype(x.dtype)
         ideal = max(0.0, np.log2(_best_step(sums, bits)))
         for shift in {int(np.floor(ideal)), int(np.ceil(ideal))}:
-            view = _flat(shift_right(sums, shift, bits))
+            view = shift_right(sums, shift, bits)
             error = np.square(view @ _regress(view, targets) - targets).sum()
             if best is None or error < best[0]:
                 best = error, step * trial, shift
@@ -196,18 +214,22 @@ def calibrate(x, q, k, kind="ternary", bits=4, sigma=0.25, rank=None, seed=0):
     real = np.float64 if bits == 16 else np.float32
     x, q, k = x.astype(real), q.astype(real), k.astype(real)
     projection = ternary_matrix(max(1, round(sigma * x.shape[-1])), x.shape[-1], seed) if kind == "ternary" else None
-    view, scale, shift_x, shift_p = _view(x, q, k, bits, projection)
+    importance = _importance(q, k)
+    # Keys are sampled by importance, queries evenly.
+    key_sample = np.random.default_rng(seed).choice(importance.size, importance.size // _THINNING,
+                                                    p=importance.ravel() / importance.sum())
+    view, scale, shift_x, shift_p = _view(x, _stacked(q, k), bits, projection, key_sample)
     score_bits = 16 if bits == 16 else 8
-    flat, centred = _flat(view), _centred(view)
+    flat, weighted = _flat(view), _weighted(view, importance)
     query_maps = _regress(flat, _stacked(q))
-    key_maps = _regress(centred, _stacked(k - k.mean(2, keepdims=True)))
+    key_maps = _regress(weighted, _weighted(k.swapaxes(1, 2).reshape(*x.shape[:2], -1), importance))
     heads = []
     for head in range(q.shape[1]):
         columns = slice(head * q.shape[-1], (head + 1) * q.shape[-1])
         query_map, key_map = query_maps[:, columns], key_maps[:, columns]
-        factors = _factors(query_map, key_map, flat @ query_map, centred @ key_map, rank)
-        query, shift_query, query_step = _integer_map(flat, factors[0], bits)
-        key, shift_key, key_step = _integer_map(flat, factors[1], bits)
+        factors = _factors(query_map, key_map, flat @ query_map, weighted @ key_map, rank)
+        query, shift_query, query_step = _integer_map(flat[::_THINNING], factors[0], bits)
+        key, shift_key, key_step = _integer_map(flat[key_sample], factors[1], bits)
         shift_score = _score_shift(shift_right(view @ query, shift_query, bits),
                                    shift_right(view @ key, shift_key, bits), score_bits)
         heads.append((query.T, key.T, shift_query, shift_key, shift_score, query_step * key_step * 2.0 ** shift_score))

