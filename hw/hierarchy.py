@@ -61,7 +61,7 @@ class _Hierarchy:
 
     def text(self):
         declared = SignalDict((signal, None) for signal, _ in self.ports.values())
-        clocks = {name: (signal, PortDirection.Input) for name, signal, _ in self.design.ports if signal not in declared}
+        clocks = {name: (signal, direction) for name, signal, direction in self.design.ports if signal not in declared}
         body = self.body(self.design.fragment, {**clocks, **self.ports})
         modules = [(self.name, body), *((name, body) for body, name in self.names.items())]
         return "\n".join(f"module \\{name}\n{body}end\n" for name, body in modules)

@@ -26,6 +26,7 @@ def lint(path):
     done = subprocess.run(command, capture_output=True, text=True, check=False,
                           env={**os.environ, "VERILATOR_ROOT": str(root)})
     messages = re.findall(r"^%Warning-.*", done.stderr, re.MULTILINE)
-    if done.returncode != 0 and not messages or re.search(r"^%Error(-|: (?!Exiting due to))", done.stderr, re.MULTILINE):
+    errors = re.findall(r"^%Error(?:-|: (?!Exiting due to))", done.stderr, re.MULTILINE)
+    if errors or done.returncode != 0 and not messages:
         raise LintError(f"verilator on {path}:\n{done.stderr.strip()}")
     return messages

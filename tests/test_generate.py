@@ -13,6 +13,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw import hierarchy
 from hw.generate import GenerateError, generate, yosys
+from resilin import registry, verilog
+from synth.lint import lint
 
 WORD = data.StructLayout({"low": 4, "high": signed(4)})
 
@@ -50,13 +52,14 @@ class Row(wiring.Component):
         before = self.i.payload.as_value()
         for index, element in enumerate(self.elements):
             m.submodules[f"element_{index}"] = element
-            m.d.comb += [element.a.eq(before), element.b.eq(3 if index == 0 else before), element.write.eq(self.i.valid)]
+            m.d.comb += [element.a.eq(before), element.b.eq(3 if index == 0 else before),
+                         element.write.eq(self.i.valid)]
             before = element.acc
         m.submodules.count = count = Module()
         beats = Signal(3)
         count.d.sync += beats.eq(beats + self.i.valid)
-        m.d.comb += [self.sum.eq(before ^ self.elements[0].word), self.o.payload.eq(before), self.o.valid.eq(beats == 7),
-                     self.i.ready.eq(1)]
+        m.d.comb += [self.sum.eq(before ^ self.elements[0].word), self.o.payload.eq(before),
+                     self.o.valid.eq(beats == 7), self.i.ready.eq(1)]
         return m
 
 
@@ -168,3 +171,22 @@ def test_same_bytes_under_any_hash_seed():
 def test_yosys_error_is_told():
     with pytest.raises(GenerateError, match="No such command"):
         yosys("no_such_pass", {})
+
+
+def write_and_lint(block, preset, folder):
+    """Generate a registered block, expect no lint warning, and return its Verilog."""
+    path, _ = verilog.write_block(block, block.config_class.preset(preset), folder)
+    assert lint(path) == []
+    return path.read_text()
+
+
+@pytest.mark.parametrize("block", registry.BLOCKS, ids=lambda block: block.name)
+def test_blocks_are_clean(block, tmp_path):
+    text = write_and_lint(block, "small", tmp_path)
+    assert modules(text)[0] == block.name and "assert" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", registry.BLOCKS, ids=lambda block: block.name)
+def test_blocks_of_the_paper_are_clean(block, tmp_path):
+    assert len(modules(write_and_lint(block, "paper", tmp_path))) < 60
