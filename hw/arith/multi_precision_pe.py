@@ -5,8 +5,13 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.precision import Precision
+from hw.arith.recursive_dot import RecursiveDot, reverse_bits
 
 __all__ = ["MultiPrecisionPe", "PeOp"]
+
+WIDTH = 16
+DOT_BITS = 48
+ACC_BITS = 44
 
 
 class PeOp(enum.Enum, shape=2):
@@ -18,13 +23,37 @@ class PeOp(enum.Enum, shape=2):
 
 
 class MultiPrecisionPe(wiring.Component):
-    """Multi-precision PE: 1 FX16, 4 INT8, 16 INT4 or 64 INT2 products a cycle; one beat a cycle.
+    """1 FX16, 4 INT8, 16 INT4 or 64 INT2 products a cycle from one recursive multiplier, and an FX16 accumulator.
 
-    ``dot`` shows a DOT beat's result ``latency`` cycles after the beat, ``acc`` a MAC beat's ``mac_latency``.
+    A beat is a cycle with ``op`` other than NOP. It takes the streamed operands from ``col`` (32 bits: 4 INT8, 8 INT4
+    or 16 INT2; in FX16 the half that ``half`` selects) and meets them with the stationary tile. The tile is four lanes
+    of 32 bits: lane j holds the operands of dot product j, so FX16 uses 16 bits of it, INT8 one lane, INT4 two, INT2
+    all. The tile is double-buffered: ``load`` writes lanes of the shadow tile at any time; a beat with ``swap`` makes
+    the shadow (as it was before this cycle's load) the active tile and already uses it.
+
+    DOT emits the dot products as 48 / lanes bit two's complement segments of ``dot`` (1, 1, 2, 4 segments), in any
+    mode. MAC (FX16 only) streams both operands: ``row`` replaces the tile's lowest 16 bits, and the product is added
+    to ``acc``, or starts it anew with ``first``. Nothing but MAC changes ``acc``; it wraps at 44 bits, which takes more
+    than 8192 products.
+
+    Latency: a beat's ``dot`` is there ``latency`` cycles after it, its ``acc`` ``mac_latency`` cycles. Throughput: one
+    beat a cycle, of any mode and operation after any other. ``dot`` of a cycle without DOT is undefined.
+
+    Parameters
+    ----------
+    dot_class:
+        The unit that makes the dot products: :class:`RecursiveDot`, or one with the same ports and result format.
+    cuts:
+        Where that unit is pipelined, see :class:`RecursiveDot`; each cut adds a cycle.
+    double_buffered:
+        ``False`` leaves out the shadow tile: ``load`` then writes the active one, ``swap`` does nothing. It is there
+        to measure the element as published figures count it, with 128 stationary bits.
     """
 
-    latency = 2
-    mac_latency = 3
+    #: Of the default ``cuts``; an element with others has its own.
+    cuts = (8,)
+    latency = 3
+    mac_latency = 4
 
     mode: In(Precision)
     op: In(PeOp)
@@ -32,53 +61,76 @@ class MultiPrecisionPe(wiring.Component):
     swap: In(1)
     half: In(1)
     col: In(32)
-    row: In(16)
+    row: In(WIDTH)
     load: In(4)
     load_data: In(32)
-    dot: Out(48)
-    acc: Out(signed(44))
+    dot: Out(DOT_BITS)
+    acc: Out(signed(ACC_BITS))
+
+    def __init__(self, *, dot_class=RecursiveDot, cuts=cuts, double_buffered=True):
+        self._dot_class, self.cuts, self._double_buffered = dot_class, tuple(cuts), double_buffered
+        self.latency = 2 + len(self.cuts)
+        self.mac_latency = self.latency + 1
+        super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        shadow = Signal(data.ArrayLayout(32, 4), reset_less=True)
-        active = Signal(data.ArrayLayout(32, 4), reset_less=True)
+        m.submodules.products = products = self._dot_class(WIDTH, self.cuts)
+        mode, mac, first = self._pipeline(m)
+        m.d.comb += [products.x.eq(self._operand(m)), products.tile.eq(self._tile(m)), products.mode.eq(mode[1])]
+        result = Signal(2 * WIDTH, reset_less=True)
+        m.d.sync += result.eq(products.result)
+        self._emit(m, mode[-1], result)
+        product = Cat(result[:-1], ~result[-1]).as_signed()
+        start = mac[-1] & first[-1]
+        m.d.sync += self.acc.eq(Mux(start, 0, self.acc) + Mux(mac[-1], product, 0))
+        return m
+
+    def _pipeline(self, m):
+        """``mode``, "is a MAC" and ``first`` as lists: as they come, then delayed by 1, 2, ... ``latency`` cycles."""
+        stages = []
+        for name, value in (("mode", self.mode), ("mac", self.op == PeOp.MAC), ("first", self.first)):
+            chain = [value]
+            for stage in range(1, self.latency + 1):
+                delayed = Signal.like(value, name=f"{name}_{stage}", reset_less=name != "mac")
+                m.d.sync += delayed.eq(chain[-1])
+                chain.append(delayed)
+            stages.append(chain)
+        return stages
+
+    def _operand(self, m):
+        """The streamed operands, registered; an FX16 operand stands in both halves."""
         operand = Signal(32, reset_less=True)
-        mode = Signal(Precision)
-        mac, first = Signal(), Signal()
-        beat = self.op != PeOp.NOP
+        wide = self.mode == Precision.FX16
+        low, high = self.col[:WIDTH], self.col[WIDTH:]
+        m.d.sync += operand.eq(Cat(Mux(wide & self.half, high, low), Mux(wide & ~self.half, low, high)))
+        return operand
+
+    def _tile(self, m):
+        """The active tile."""
+        active = Signal(data.ArrayLayout(32, 4), reset_less=True)
+        loaded = active
+        if self._double_buffered:
+            loaded = Signal(data.ArrayLayout(32, 4), reset_less=True, name="shadow")
+            with m.If((self.op != PeOp.NOP) & self.swap):
+                m.d.sync += active.eq(loaded)
         for lane in range(4):
             with m.If(self.load[lane]):
-                m.d.sync += shadow[lane].eq(self.load_data)
-        m.d.sync += [mac.eq(self.op == PeOp.MAC), first.eq(self.first), mode.eq(self.mode)]
-        with m.If(beat):
-            m.d.sync += operand.eq(self.col)
-            with m.If((self.mode == Precision.FX16) & self.half):
-                m.d.sync += operand[:16].eq(self.col[16:])
-            with m.If(self.swap):
-                m.d.sync += active.eq(shadow)
+                m.d.sync += loaded[lane].eq(self.load_data)
         with m.If(self.op == PeOp.MAC):
-            m.d.sync += active[0][:16].eq(self.row)
+            m.d.sync += active[0][:WIDTH].eq(self.row)
+        return active.as_value()
 
-        def dot_product(lane, bits):
-            terms = [operand[low:low + bits].as_signed() * active[lane][low:low + bits].as_signed()
-                     for low in range(0, 32, bits)]
-            return sum(terms[1:], terms[0])
-
-        product = Signal(signed(32))
-        m.d.comb += product.eq(operand[:16].as_signed() * active[0][:16].as_signed())
-        results = {precision: Signal(48, name=f"dot_{precision.name.lower()}") for precision in Precision}
-        m.d.comb += results[Precision.FX16].eq(product)
-        for precision in (Precision.INT8, Precision.INT4, Precision.INT2):
-            lanes = precision.dot_lanes
-            parts = [Signal(signed(48 // lanes), name=f"{precision.name.lower()}_{lane}") for lane in range(lanes)]
-            m.d.comb += [part.eq(dot_product(lane, precision.bits)) for lane, part in enumerate(parts)]
-            m.d.comb += results[precision].eq(Cat(*parts))
+    def _emit(self, m, mode, result):
+        """Fields of the result, their inverted sign bits put right, as segments of ``dot``."""
         with m.Switch(mode):
             for precision in Precision:
+                lanes = precision.dot_lanes
+                field, segment = 2 * WIDTH // lanes, DOT_BITS // lanes
+                sign = RecursiveDot.sign_bit(WIDTH, precision.value)
+                parts = []
+                for lane in range(lanes):
+                    low = field * reverse_bits(lane, lanes.bit_length() - 1)
+                    parts.append(Cat(result[low:low + sign], (~result[low + sign]).replicate(segment - sign)))
                 with m.Case(precision):
-                    m.d.sync += self.dot.eq(results[precision])
-        mac_2, first_2, product_2 = Signal(), Signal(), Signal(signed(32), reset_less=True)
-        m.d.sync += [mac_2.eq(mac), first_2.eq(first), product_2.eq(product)]
-        with m.If(mac_2):
-            m.d.sync += self.acc.eq(Mux(first_2, 0, self.acc) + product_2)
-        return m
+                    m.d.comb += self.dot.eq(Cat(parts))
