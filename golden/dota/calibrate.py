@@ -29,7 +29,8 @@ import numpy as np
 
 from golden.arith.fixed import signed_range
 
-__all__ = ["KINDS", "LayerPredictor", "calibrate", "orthogonal", "round_to", "shift_right", "ternary_matrix"]
+__all__ = ["KINDS", "LayerPredictor", "calibrate", "check_options", "orthogonal", "round_to", "shift_right",
+           "ternary_matrix"]
 
 KINDS = ("ternary", "svd")
 _RIDGE = 1e-3
@@ -210,7 +211,7 @@ def calibrate(x, q, k, kind="ternary", bits=4, sigma=0.25, rank=None, seed=0):
     on. ``bits``: 16, 8, 4 or 2. ``sigma``: k / d for "ternary". ``rank``: columns of Q~ and K~ per head,
     default the head width for "ternary" and 8 for "svd". Raises ValueError on a bad option.
     """
-    rank = _check(kind, bits, sigma, rank, q.shape[-1])
+    rank = check_options(kind, bits, sigma, rank, q.shape[-1])
     real = np.float64 if bits == 16 else np.float32
     x, q, k = x.astype(real), q.astype(real), k.astype(real)
     projection = ternary_matrix(max(1, round(sigma * x.shape[-1])), x.shape[-1], seed) if kind == "ternary" else None
@@ -244,7 +245,8 @@ def _score_shift(queries, keys, score_bits):
     return max(0, int(np.ceil(np.log2(max(1.0, largest) / (2 ** (score_bits - 1) - 1)))))
 
 
-def _check(kind, bits, sigma, rank, width):
+def check_options(kind, bits, sigma, rank, width):
+    """The rank to use, ``width`` being the head's; raises ValueError on an option that ``calibrate`` refuses."""
     if kind not in KINDS:
         raise ValueError(f"kind = {kind!r} is not allowed: it must be one of {', '.join(KINDS)}")
     if bits not in (16, 8, 4, 2):

@@ -8,10 +8,10 @@ import dataclasses
 import numpy as np
 
 from golden.arith.precision import Precision
-from golden.dota.calibrate import calibrate, round_to
+from golden.dota.calibrate import calibrate, check_options, round_to
 from golden.dota.dsa import balanced_mask, estimated_scores
 from golden.workloads.fold import append_column, replace_column
-from golden.workloads.minilm import softmax
+from golden.workloads.minilm import HEAD_WIDTH, softmax
 from golden.workloads.text import calibration_windows, evaluation_windows, text_windows
 
 __all__ = ["HeadJob", "HeadParameters", "build_head_job", "minilm_head_job", "selected_count", "synthetic_head_job"]
@@ -47,7 +47,7 @@ class HeadJob:
     integers of ``precision``.
     Stages (requantize = ``golden.arith.fixed.requantize``, b = precision.bits):
       Q, K, V = requantize(x . w^T, shift_q | shift_k | shift_v, 16); S = requantize(Q . K^T, shift_s, 16);
-      weights = softmax with weight proportional to exp(softmax_scale * S), Q0.15; Z = requantize(weights . V, shift_z, 16)
+      weights = softmax, proportional to exp(softmax_scale * S), Q0.15; Z = requantize(weights . V, shift_z, 16)
       Xq = requantize(x, shift_x, b); XP = requantize(Xq . p^T, shift_p, b), or Xq itself when p is None;
       Q~, K~ = requantize(XP . w_low^T, shift_q_low | shift_k_low, b); S~ = requantize(Q~ . K~^T, shift_d, 8)
       select ``count`` keys a row (balanced mode), or S~ >= threshold (threshold mode).
@@ -179,6 +179,7 @@ def minilm_head_job(model, layer, head, tokens=128, text=None, retention=0.1, pr
     selected_count(tokens, retention)
     if Precision(precision) is Precision.FX16:
         raise ValueError("precision = FX16 is not allowed: the detector runs at INT8, INT4 or INT2")
+    check_options(kind, Precision(precision).bits, sigma, rank, HEAD_WIDTH)
     ids = evaluation_windows(model, tokens, 1) if text is None else text_windows(model, text, tokens, 1)
     length = max(64, tokens)
     traced = []
@@ -204,5 +205,6 @@ def synthetic_head_job(tokens=16, inputs=31, width=8, retention=0.25, precision=
                                   for shape in ((width, inputs), (width,)) * 3))
     fold = append_column(inputs)
     q, k, _ = parameters.project(x[1:])
-    predictor = calibrate(fold.inputs(x[1:]), q[:, None], k[:, None], kind, Precision(precision).bits, sigma, rank, seed)
+    predictor = calibrate(fold.inputs(x[1:]), q[:, None], k[:, None], kind, Precision(precision).bits, sigma, rank,
+                          seed)
     return build_head_job(x[0], parameters, fold, x[1:], predictor, 0, retention, {"model": "synthetic", "seed": seed})

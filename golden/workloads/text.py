@@ -102,7 +102,8 @@ def read_text(path):
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"text = {str(path)!r} is not allowed: it must be a readable file ({error.strerror})") from None
+        reason = error.strerror
+        raise ValueError(f"text = {str(path)!r} is not allowed: it must be a readable file ({reason})") from None
     except UnicodeDecodeError:
         raise ValueError(f"text = {str(path)!r} is not allowed: it must be a UTF-8 text file") from None
     if not text.strip():

@@ -61,7 +61,8 @@ def test_download_goes_through_pip_without_dependencies(wheel, monkeypatch):
 
 def test_no_network_says_what_to_do(wheel, monkeypatch):
     _pip(monkeypatch, lambda destination: (1, "noise\nERROR: no matching distribution\n"))
-    with pytest.raises(fetching.FetchError, match="no matching distribution.*pip download --no-deps toy==1.0") as caught:
+    advice = "no matching distribution.*pip download --no-deps toy==1.0"
+    with pytest.raises(fetching.FetchError, match=advice) as caught:
         fetching.fetch(NAME, print)
     assert "\n" not in str(caught.value) and fetching.cached(NAME) is None and not _leftovers()
 

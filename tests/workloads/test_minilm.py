@@ -25,7 +25,8 @@ def test_softmax_with_mask():
     assert np.allclose(softmax(scores, np.array([[True, False, True]])), [[0.1192029, 0, 0.8807971]])
 
 
-@pytest.mark.parametrize("layer, head, field", [(6, 0, "layer = 6.*0 to 5"), (0, 12, "head = 12.*0 to 11"), (-1, 0, "layer")])
+@pytest.mark.parametrize("layer, head, field", [
+    (6, 0, "layer = 6.*0 to 5"), (0, 12, "head = 12.*0 to 11"), (-1, 0, "layer")])
 def test_head_that_does_not_exist(layer, head, field):
     with pytest.raises(ValueError, match=field):
         MiniLm.check_head(layer, head)
