@@ -11,11 +11,11 @@ class Exponential(wiring.Component):
     """``y = 2^-x``: table of ``2^table_bits`` points, straight line between points, right shift.
 
     ``x``: unsigned, ``fraction`` fraction bits and ``integer`` integer bits. ``y``: unsigned, ``result_fraction``
-    fraction bits, 0 to 1.0 inclusive. Relative error of the mantissa: -2^-15.4 to +2^-11.7, of which the unit in the
-    last place of x is no part (measured over all x in ``tests/arith/test_exponential.py``).
+    fraction bits, 0 to 1.0 inclusive. Relative error of the mantissa: -2.5e-5 to +1.27e-4
+    (measured over all x by ``tests/arith/test_exponential.py``).
 
     Latency: 3 cycles (look-up, multiply, subtract and shift). Throughput: one result a cycle, free running.
-    Table: ``2^table_bits`` x (mantissa_fraction + 1 + slope) bits of constant logic: 16 x (16 + 11) = 432 bits.
+    Table: ``2^table_bits`` x (mantissa_fraction + 1 + slope) bits of constant logic: 32 x (16 + 10) = 832 bits.
     """
 
     latency = 3

@@ -14,7 +14,7 @@ class Reciprocal(wiring.Component):
     ``y``: unsigned, ``result_fraction`` fraction bits, at most 1.0.
 
     Latency: 5 cycles (normalise, look-up, multiply, subtract, shift). Throughput: one result a cycle, free running.
-    Table: 64 x (18 + 12) = 1920 bits of constant logic with the defaults.
+    Table: 64 x (18 + 11) = 1856 bits of constant logic with the defaults.
     """
 
     latency = 5
