@@ -15,7 +15,9 @@ be: the optimum has at most the head's width as rank.
 
 Not every key is worth the same: tokens are weighted by the attention they receive on the calibration text. On
 MiniLM, [CLS] takes a third of all attention in layers 1 to 4 and is an outlier that unweighted INT4 clipping
-points lose; the weights lift the retained mass there from .57 to .75, for .04 less prediction accuracy.
+points lose. With the weights, INT4 at sigma .25 and 10 % retention keeps .58 instead of .51 of the attention,
+whole-model cosine .875 instead of .837 (INT2: .78 instead of .62), at .55 instead of .56 prediction accuracy
+(6 texts of 128 tokens).
 
 Quantization works stage by stage, each fitted to the quantized output of the one before. The factors are
 rotated by an orthogonal matrix (Q~R)(K~R)^T = Q~K~^T that spreads the variance evenly over the components,
@@ -221,9 +223,10 @@ def calibrate(x, q, k, kind="ternary", bits=4, sigma=0.25, rank=None, seed=0):
                                                     p=importance.ravel() / importance.sum())
     view, scale, shift_x, shift_p = _view(x, _stacked(q, k), bits, projection, key_sample)
     score_bits = 16 if bits == 16 else 8
-    flat, weighted = _flat(view), _weighted(view, importance)
+    root = np.sqrt(importance)  # in the regression the plain weights cost too much accuracy on the other keys
+    flat, weighted = _flat(view), _weighted(view, root)
     query_maps = _regress(flat, _stacked(q))
-    key_maps = _regress(weighted, _weighted(k.swapaxes(1, 2).reshape(*x.shape[:2], -1), importance))
+    key_maps = _regress(weighted, _weighted(k.swapaxes(1, 2).reshape(*x.shape[:2], -1), root))
     heads = []
     for head in range(q.shape[1]):
         columns = slice(head * q.shape[-1], (head + 1) * q.shape[-1])
