@@ -20,10 +20,10 @@ __all__ = ["Lane", "Statistics"]
 class Statistics:
     """What the lane's counters add up for a command, or a program.
 
-    ``rmmu_beats``: beats of the array that do work. ``key_reads``, ``value_reads``: key and value vectors fetched
-    (a vector fetched once for several query rows counts once). ``rounds``: rounds of the Scheduler, with the single
-    empty one of a group without connections. ``connections``: pairs of query row and key. ``mask``: connections of
-    ATTEND, bool (m, keys), else None.
+    ``rmmu_beats``: beats that the array takes; a group without connections takes those of one round. ``key_reads``,
+    ``value_reads``: key and value vectors fetched (one fetched for several query rows counts once). ``rounds``: rounds
+    of the Scheduler that issue a key (the empty round of a group without connections does not count).
+    ``connections``: pairs of query row and key. ``mask``: connections of ATTEND, bool (m, keys), else None.
     """
 
     rmmu_beats: int = 0
@@ -174,9 +174,9 @@ class Lane:
             group = np.zeros((tokens, keys), bool)
             group[:len(mask[first:first + tokens])] = mask[first:first + tokens]
             for picks in scheduler.schedule(group):
-                rounds += 1
+                rounds += bool(picks)
                 reads += len(picks)
-                beats += 2 * words * -(-len(picks) // streams)
+                beats += 2 * words * max(1, -(-len(picks) // streams))
                 for pick in picks:
                     for token in np.flatnonzero(pick.rows):
                         orders[first + token].append(pick.key)

@@ -311,7 +311,9 @@ async def random_programs(dut):
     bench.hit("commands stall" if stall else "commands at once")
     await bench.fill()
     await bench.compare()
-    programs = [[op] for op in LaneOp] * options.get("singles", 10) + [None] * options.get("chains", 20)
+    # ATTEND has the most cases and, with several streams, cannot stand inside a chain.
+    singles = [[op] for op in (*LaneOp, LaneOp.ATTEND, LaneOp.ATTEND)]
+    programs = singles * options.get("singles", 12) + [None] * options.get("chains", 20)
     for ops in programs:
         length = len(ops) if ops else int(bench.rng.integers(2, 7))
         chain = await run_chain(bench, length, ops)
