@@ -18,6 +18,7 @@ from amaranth.hdl._xfrm import LHSMaskCollector
 from amaranth.lib import wiring
 
 from hw.fingerprint import fingerprint
+from hw.shared import sharing
 
 __all__ = ["convert"]
 
@@ -54,7 +55,10 @@ class _Hierarchy:
         self.name = name
         self.ports = _signature_ports(component)
         # The design as a whole, clocks and resets resolved: it knows which signals cross which boundary.
-        self.design = Fragment.get(component, None).prepare(ports=self.ports, hierarchy=(name,))
+        with sharing() as self.elaborated:
+            fragment = Fragment.get(component, None)
+        self.design = fragment.prepare(ports=self.ports, hierarchy=(name,))
+        self.originals = {}  # key of a shared component -> name of its module, ports it has besides the declared
         self.names = {}  # body of a module -> name of the module
         self.bodies = {}  # fingerprint of a fragment -> body of its module
         self.taken = {name}
@@ -75,9 +79,9 @@ class _Hierarchy:
         for index, (child, name, src_loc) in enumerate(fragment.subfragments):
             name = name or f"u{index}"
             if type(child) is Fragment:
-                declared, added = self.child_ports(child, fragment)
-                if body := self.body(child, {**added, **declared}):
-                    child = Instance(self.module_name(child, name, body), *(
+                declared, added, module = self.child(child, name, fragment)
+                if module:
+                    child = Instance(module, *(
                         ("i" if direction is PortDirection.Input else "o", port, signal)
                         for port, (signal, direction) in {**added, **declared}.items()), src_loc=src_loc)
                     for port, (signal, direction) in declared.items():
@@ -120,6 +124,20 @@ class _Hierarchy:
                 aliases.add(name)
                 info.signal_names[signal] = name
         return _tidy(rtlil.convert_fragment(design, emit_src=False)[0], aliases)
+
+    def child(self, child, instance, parent):
+        """Ports and module of a sub-fragment: those declared, those added, the module's name (none: no content)."""
+        declared, added = self.child_ports(child, parent)
+        key = next((origin._shared_key for origin in child.origins or () if hasattr(origin, "_shared_key")), None)
+        if key in self.originals and self.elaborated[key] not in child.origins:
+            module, added = self.originals[key]
+            return declared, added, module
+        assert key is None or self.elaborated[key] in child.origins, "elaborated and converted in different orders"
+        body = self.body(child, {**added, **declared})
+        module = self.module_name(child, instance, body) if body else None
+        if key is not None:
+            self.originals[key] = module, added
+        return declared, added, module
 
     def child_ports(self, child, parent):
         """The ports of a sub-fragment: those its component declares, and those it needs besides."""

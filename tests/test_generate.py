@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw import hierarchy
 from hw.generate import GenerateError, generate, yosys
+from hw.shared import shared
 from resilin import registry, verilog
 from synth.lint import lint
 
@@ -43,8 +44,8 @@ class Element(wiring.Component):
 class Row(wiring.Component):
     """Elements in a chain, with constants and shared nets at their ports, and a submodule without a signature."""
 
-    def __init__(self, widths, steps=None):
-        self.elements = [Element(width, step) for width, step in zip(widths, steps or [1] * len(widths))]
+    def __init__(self, widths, steps=None, element=Element):
+        self.elements = [element(width, step) for width, step in zip(widths, steps or [1] * len(widths))]
         super().__init__({"i": In(stream.Signature(WORD)), "o": Out(stream.Signature(WORD)), "sum": Out(8)})
 
     def elaborate(self, platform):
@@ -126,6 +127,24 @@ def test_verilog_equals_amaranths_own():
 
 def test_the_proof_can_fail():
     assert not equivalent(plain(Row([4, 4, 4])), hierarchy.convert(Row([4, 4, 4], [1, 2, 1]), "top"))
+
+
+def test_shared_components_are_elaborated_once():
+    made = []
+
+    @shared
+    class Counted(Element):
+        def elaborate(self, platform):
+            made.append(self)
+            return super().elaborate(platform)
+
+    def row(steps):
+        return Row([4] * len(steps), steps, Counted)
+
+    text = hierarchy.convert(row([1, 2, 1, 2, 1]), "top")
+    assert len(made) == 2
+    assert equivalent(plain(row([1, 2, 1, 2, 1])), text)
+    assert len(made) == 7, "elaborated as usual outside of generation"
 
 
 def test_ports_are_those_of_the_signature_in_its_order():

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arith.precision import Precision
 from hw.arith.recursive_dot import RecursiveDot, reverse_bits
+from hw.shared import shared
 
 __all__ = ["MultiPrecisionPe", "PeOp"]
 
@@ -22,6 +23,7 @@ class PeOp(enum.Enum, shape=2):
     MAC = 2
 
 
+@shared
 class MultiPrecisionPe(wiring.Component):
     """1 FX16, 4 INT8, 16 INT4 or 64 INT2 products a cycle from one recursive multiplier, and an FX16 accumulator.
 
