@@ -27,10 +27,17 @@ class Slot(data.StructLayout):
 
 
 def _first(m, candidates, width, name):
-    """The first valid of ``candidates``, pairs (valid, mask), as a balanced tree; 0 when none is valid."""
-    nodes = [(valid, mask) for valid, mask in candidates]
+    """The first valid of ``candidates``, pairs (valid, mask), as a balanced tree; 0 when none is valid.
+
+    A signal a node: a shared expression would be written out again at each use.
+    """
+    nodes = list(candidates)
     while len(nodes) > 1:
-        pairs = [(a[0] | b[0], Mux(a[0], a[1], b[1])) for a, b in zip(nodes[::2], nodes[1::2])]
+        pairs = []
+        for one, other in zip(nodes[::2], nodes[1::2]):
+            valid, mask = Signal(name=f"{name}_valid"), Signal(width, name=f"{name}_mask")
+            m.d.comb += [valid.eq(one[0] | other[0]), mask.eq(Mux(one[0], one[1], other[1]))]
+            pairs.append((valid, mask))
         nodes = pairs + nodes[len(nodes) & ~1:]
     best = Signal(width, name=name)
     if nodes:
@@ -83,7 +90,9 @@ class RoundPick(wiring.Component):
         picks, uncovered = [inside[every]], Signal(self.tokens, name="uncovered_1")
         m.d.comb += uncovered.eq(~picks[0])
         for step in range(1, self.tokens):
-            picks.append(Array(inside)[uncovered])
+            pick = Signal(self.tokens, name=f"whole_{step}")
+            m.d.comb += pick.eq(Array(inside)[uncovered])
+            picks.append(pick)
             rest = Signal(self.tokens, name=f"uncovered_{step + 1}")
             m.d.comb += rest.eq(uncovered & ~picks[-1])
             uncovered = rest
@@ -95,10 +104,11 @@ class RoundPick(wiring.Component):
                        key=lambda mask: (mask.bit_count(), name_value(mask, self.tokens)))
         picks = []
         for step in range(self.tokens // 2):
-            def able(mask, uncovered=uncovered):
+            able = Signal(1 << self.tokens, name=f"able_{step}")
+            for mask in order:
                 free = [mask & ~uncovered != taken for _, _, taken in picks]
-                return Cat(self.nonempty[mask], *free).all()
-            best = [_first(m, [(able(mask), Const(mask, self.tokens)) for mask in order if mask >> row & 1],
+                m.d.comb += able[mask].eq(Cat(self.nonempty[mask], *free).all())
+            best = [_first(m, [(able[mask], Const(mask, self.tokens)) for mask in order if mask >> row & 1],
                            self.tokens, f"lender_{step}_{row}") for row in range(self.tokens)]
             source = _first(m, [(uncovered[row] & best[row].any(), best[row]) for row in range(self.tokens)],
                             self.tokens, f"borrow_{step}")
@@ -128,14 +138,18 @@ class RoundPick(wiring.Component):
         # All buffers give and none receives when no row waits for two IDs: found beside the picks, not after them.
         owners = [[self.nonempty[mask] for mask in range(1, 1 << self.tokens) if mask >> row & 1]
                   for row in range(self.tokens)]
-        m.d.comb += self.last.eq(Cat(_at_most_one(flags) for flags in owners).all())
+        m.d.comb += self.last.eq(Cat(_at_most_one(m, flags) for flags in owners).all())
         return m
 
 
-def _at_most_one(flags):
+def _at_most_one(m, flags):
     """Whether at most one of ``flags`` is set, as a balanced tree of (any, many)."""
     nodes = [(flag, Const(0, 1)) for flag in flags]
     while len(nodes) > 1:
-        pairs = [(a[0] | b[0], a[1] | b[1] | a[0] & b[0]) for a, b in zip(nodes[::2], nodes[1::2])]
+        pairs = []
+        for one, other in zip(nodes[::2], nodes[1::2]):
+            some, many = Signal(name="some"), Signal(name="many")
+            m.d.comb += [some.eq(one[0] | other[0]), many.eq(one[1] | other[1] | one[0] & other[0])]
+            pairs.append((some, many))
         nodes = pairs + nodes[len(nodes) & ~1:]
     return ~nodes[0][1]

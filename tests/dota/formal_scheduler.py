@@ -66,11 +66,13 @@ class GroupProof(wiring.Component):
 
     It must be issued exactly once if it was set and never if it was not. ``patience``: cycles without a round, while
     the output is ready and a whole group waits, that count as a deadlock. ``stalls``: whether the output may stall;
-    a stall freezes the issue side as a whole, so a proof without reaches much deeper for little loss.
+    a stall freezes the issue side as a whole, so a proof without reaches much deeper for little loss. ``keys``: how
+    many lanes of a beat may carry connections (all when ``None``).
     """
 
-    def __init__(self, config, groups=1, patience=10, stalls=True):
+    def __init__(self, config, groups=1, patience=10, stalls=True, keys=None):
         self.config, self.groups, self.patience, self.stalls = config, groups, patience, stalls
+        self.keys = config.key_lanes if keys is None else keys
         super().__init__({
             "masks": In(stream.Signature(Masks(config.tokens, config.key_lanes))),
             "rounds": Out(stream.Signature(Rounds(config.tokens, config.id_bits))),
@@ -87,6 +89,8 @@ class GroupProof(wiring.Component):
         assert_hold(m, dut.rounds)
         if not self.stalls:
             m.d.comb += Assume(dut.rounds.ready)
+        for index in range(config.tokens):
+            m.d.comb += Assume(~dut.masks.p.bits.word_select(index, config.key_lanes)[self.keys:].any())
 
         # The followed connection is chosen in the first cycle.
         fixed, row, key = Signal(), Signal.like(self.row), Signal.like(self.key)
