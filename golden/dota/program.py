@@ -66,6 +66,11 @@ class LaneSize:
         if self.rows != 2 * self.cols:
             _refuse("rows", self.rows, f"2 x cols = {2 * self.cols}")
 
+    @classmethod
+    def from_config(cls, config):
+        """From the plain values of the lane's configuration, a dict."""
+        return cls(**{spec.name: config[spec.name] for spec in dataclasses.fields(cls)})
+
     @property
     def word_bytes(self):
         """Bytes of a word."""
@@ -215,6 +220,14 @@ class Command:
         """The fields as the command port takes them (``copies`` counts the extra ones)."""
         values = {spec.name: int(getattr(self, spec.name)) for spec in dataclasses.fields(self)}
         return values | {"copies": self.copies - 1}
+
+    @classmethod
+    def from_fields(cls, values):
+        """Inverse of :meth:`fields`."""
+        kinds = {"op": LaneOp, "phase": Phase, "precision": Precision, "out": Precision, "mode": Mode,
+                 "transposed": bool}
+        typed = {name: kinds.get(name, int)(value) for name, value in values.items()}
+        return cls(**typed | {"copies": values["copies"] + 1})
 
     def check(self, size):
         """Refuse (``ValueError`` naming field, value and what is allowed) what a lane of ``size`` cannot run."""

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+import json
 
 import cocotb
 import numpy as np
@@ -29,11 +30,6 @@ POINTS = (
     "ATTEND one row", "ATTEND row without connections", "ATTEND group without connections", "ATTEND full row",
     "ATTEND count above keys", "ATTEND shortest vectors", "ATTEND longest vectors", "after GEMM", "after SOFTMAX",
     "after CONVERT", "after ATTEND", "commands stall", "commands at once")
-
-
-def lane_size(config):
-    """The golden sizes of a hardware configuration (its dict of plain values)."""
-    return LaneSize(**{spec.name: config[spec.name] for spec in dataclasses.fields(LaneSize)})
 
 
 # ---- random legal commands --------------------------------------------------------------------------------------
@@ -89,8 +85,8 @@ def _random_attend(rng, size):
     keys = upto(rng, size.max_keys)
     mode = Mode(rng.integers(2))
     count = upto(rng, size.max_keys) if rng.random() < 0.2 else upto(rng, max(1, keys // 3))
-    return dict(m=upto(rng, 3 * size.tokens + 1), keys=keys, words=upto(rng, size.max_words, 0.6), mode=mode, count=count,
-                threshold=int(rng.choice([-128, 127, *rng.integers(-128, 128, 3), *rng.integers(80, 128, 3)])),
+    return dict(m=upto(rng, 3 * size.tokens + 1), keys=keys, words=upto(rng, size.max_words, 0.6), mode=mode,
+                count=count, threshold=int(rng.choice([-128, 127, *rng.integers(-128, 128, 3), *rng.integers(80, 128, 3)])),
                 shift=int(rng.integers(12, 18)), out_shift=int(rng.integers(13, 18)), scale=int(rng.integers(65536)),
                 scale_shift=int(rng.integers(12, 30)))
 
@@ -122,7 +118,7 @@ class Bench:
 
     def __init__(self, dut, coverage=None):
         self.dut, self.ctx, self.coverage = dut, context(), coverage
-        self.size = lane_size(self.ctx.config)
+        self.size = LaneSize.from_config(self.ctx.config)
         self.rng = self.ctx.rng
         self.corrupt = self.ctx.options.get("corrupt", False)
         self.model = Lane(self.size)
@@ -422,6 +418,27 @@ async def large_commands(dut):
         await bench.send([command])
         await bench.compare(np.concatenate([region.addresses().ravel() for region in writes]))
         await bench.check_counters()
+
+
+@cocotb.test()
+async def measure_programs(dut):
+    """Run the programs in the options on random memory and print the cycles of each, for ``resilin run gemm``."""
+    bench = Bench(dut)
+    await bench.start()
+    cycles = []
+    for program in bench.ctx.options.get("programs", []):
+        commands = [Command.from_fields(fields) for fields in program]
+        for region in [region for command in commands for region in regions(command, bench.size)[0]]:
+            for start in region.addresses()[:, 0]:
+                words = bench.rng.integers(0, 256, (region.words, bench.size.word_bytes), dtype=np.uint8)
+                await bench.write(int(start), words)
+        before = await bench.counter("CYCLES")
+        await bench.send(commands)
+        cycles.append(await bench.counter("CYCLES") - before)
+        written = [region.addresses().ravel() for command in commands for region in regions(command, bench.size)[1]]
+        await bench.compare(np.concatenate(written))
+        await bench.check_counters()
+    print(f"cycles of programs: {json.dumps(cycles)}")
 
 
 # ---- under pytest -----------------------------------------------------------------------------------------------

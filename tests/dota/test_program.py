@@ -225,6 +225,7 @@ def test_refusals(command, field, change):
 def test_legal_commands_pass():
     GEMM.check(SMALL)
     ATTEND.check(SMALL)
+    assert Command.from_fields(GEMM.fields()) == GEMM and Command.from_fields(ATTEND.fields()) == ATTEND
     assert GEMM.fields()["copies"] == 0 and set(GEMM.fields()) == {spec.name for spec in dataclasses.fields(Command)}
 
 
