@@ -85,8 +85,9 @@ def _random_attend(rng, size):
     keys = upto(rng, size.max_keys)
     mode = Mode(rng.integers(2))
     count = upto(rng, size.max_keys) if rng.random() < 0.2 else upto(rng, max(1, keys // 3))
+    threshold = rng.choice([-128, 127, *rng.integers(-128, 128, 3), *rng.integers(80, 128, 3)])
     return dict(m=upto(rng, 3 * size.tokens + 1), keys=keys, words=upto(rng, size.max_words, 0.6), mode=mode,
-                count=count, threshold=int(rng.choice([-128, 127, *rng.integers(-128, 128, 3), *rng.integers(80, 128, 3)])),
+                count=count, threshold=int(threshold),
                 shift=int(rng.integers(12, 18)), out_shift=int(rng.integers(13, 18)), scale=int(rng.integers(65536)),
                 scale_shift=int(rng.integers(12, 30)))
 
