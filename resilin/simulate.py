@@ -65,7 +65,7 @@ def _choose_seed(seed):
 
 
 def simulate_component(component, test_module, *, name=None, config=None, options=None, preset=None, seed=1,
-                       testcase=None, waves=False, simulator="verilator", timeout=600):
+                       testcase=None, waves=False, simulator="verilator", timeout=600, quiet=False):
     """Run cocotb tests on a component that is not in the registry (a FIFO, a processing element, ...).
 
     Parameters
@@ -79,6 +79,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     waves: ``False``, ``True`` or ``"vcd"``, or ``"fst"``; written to ``build/waves/<name>-<seed>.<format>``
     simulator: ``"verilator"`` or ``"icarus"``
     timeout: wall-clock seconds after which the run is ended as hung
+    quiet: print nothing
 
     Returns a :class:`sim.runner.Result`. Raises ``AssertionError`` (:class:`sim.runner.SimulationError`) when a test
     or an assertion of the design failed, the simulator crashed, or no test ran.
@@ -87,15 +88,16 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     seed = _choose_seed(seed)
     waves = "vcd" if waves is True else (waves or None)
     inputs, layouts = _ports(component)
-    print(f"simulate {name}: simulator {simulator}, seed {seed}")
+    tell = print if not quiet else lambda text: None
+    tell(f"simulate {name}: simulator {simulator}, seed {seed}")
     result = runner.run(
         generate(component, name), name, test_module, seed=seed, testcase=testcase, simulator=simulator, waves=waves,
         wave_file=pathlib.Path("build") / "waves" / f"{name}-{seed}.{waves}", timeout=timeout,
         context=dict(block=name, preset=preset, config=config or {}, options=options or {}, seed=seed,
                      simulator=simulator, inputs=inputs, layouts=layouts))
-    print(result.log)
+    tell(result.log)
     if result.waves:
-        print(f"waveforms: {result.waves}")
+        tell(f"waveforms: {result.waves}")
     return result
 
 
