@@ -4,10 +4,11 @@ Colours are those of Okabe and Ito, told apart with any colour vision; series di
 chart has a title, and a description for screen readers.
 """
 
+import bisect
 import html
 import math
 
-__all__ = ["bar_chart", "line_chart"]
+__all__ = ["bar_chart", "heat_map", "line_chart", "shades"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 440, 90, 190, 50, 70
@@ -136,3 +137,79 @@ def bar_chart(title, x_label, y_label, bars):
                         f'height="{foot - top:.1f}" fill="{COLOURS[index % len(COLOURS)]}"/>')
         body.append(_text(_LEFT + pitch * (place + 0.5), _HEIGHT - _BOTTOM + 18, group, size=12))
     return _frame(title, x_label, y_label, body + _legend(names))
+
+
+def shades(values, edges):
+    """Numbers sorted into steps, for :func:`heat_map`: (indexes, classes).
+
+    ``values`` rows of numbers; ``edges`` ascending limits: the classes are below ``edges[0]``, then from each edge up
+    to the next, then from the last. Light is low, dark is high, in one hue. Raises ``ValueError`` for edges that do
+    not ascend.
+    """
+    if list(edges) != sorted(set(edges)) or not edges:
+        raise ValueError(f"edges = {list(edges)} is not allowed: it must be numbers in ascending order")
+    names = [f"below {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in zip(edges, edges[1:])),
+             f"{edges[-1]:g} and more"]
+    classes = []
+    for index, name in enumerate(names):
+        share = index / (len(names) - 1)
+        classes.append((name, "#" + "".join(f"{round(low + (high - low) * share):02x}"
+                                            for low, high in zip((0xf3, 0xf6, 0xfa), (0x06, 0x28, 0x52)))))
+    return [[bisect.bisect_right(edges, value) for value in row] for row in values], classes
+
+
+def heat_map(title, x_label, y_label, values, classes, *, x_names=None, y_names=None, side=560):
+    """A matrix as coloured squares, row 0 on top.
+
+    ``values``: rows of indexes into ``classes``, a list of (name, colour). ``x_names``, ``y_names``: names of columns
+    and rows; as many are shown as there is room for, all of a small matrix. ``side``: width of the matrix.
+
+    Raises ``ValueError`` when there is nothing to show, rows differ in length, or names do not fit the matrix.
+    """
+    rows, columns = len(values), len(values[0]) if len(values) else 0
+    if not columns or any(len(row) != columns for row in values):
+        raise ValueError("values is not allowed: it must have rows of one length, and at least one number")
+    for name, names, count in (("x_names", x_names, columns), ("y_names", y_names, rows)):
+        if names is not None and len(names) != count:
+            raise ValueError(f"{name} = {len(names)} names is not allowed: there must be {count}")
+    cell = side / max(rows, columns)
+    left, top = (120 if y_names is not None else 70), (130 if x_names is not None else 70)
+    right, bottom = left + cell * columns, top + cell * rows
+    width, height = right + 190, bottom + 20
+    runs = {}
+    for row, line in enumerate(values):
+        for index, start, length in _runs(line):
+            runs.setdefault(index, []).append(f"M{left + cell * start:.1f} {top + cell * row:.1f}h{cell * length:.1f}"
+                                              f"v{cell:.1f}h{-cell * length:.1f}z")
+    body = [f'<path d="{"".join(paths)}" fill="{classes[index][1]}"/>' for index, paths in sorted(runs.items())]
+    body.append(f'<rect x="{left}" y="{top}" width="{right - left:.1f}" height="{bottom - top:.1f}" fill="none" '
+                'stroke="#000000"/>')
+    step, size = max(1, math.ceil(9 / cell)), min(12, max(8, cell))
+    for place in range(0, columns, step):
+        if x_names is not None:
+            x = left + cell * (place + 0.5) + size / 3
+            body.append(_text(x, top - 5, x_names[place], anchor="start", size=f"{size:.1f}", turn=-90))
+    for place in range(0, rows, step):
+        if y_names is not None:
+            body.append(_text(left - 5, top + cell * (place + 0.5) + size / 3, y_names[place], anchor="end",
+                              size=f"{size:.1f}"))
+    for place, (name, colour) in enumerate(classes):
+        y = top + 12 + 22 * place
+        body += [f'<rect x="{right + 16:.1f}" y="{y - 8}" width="14" height="14" fill="{colour}" stroke="#000000"/>',
+                 _text(right + 38, y + 4, name, anchor="start", size=12)]
+    middle = (left + right) / 2
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        'font-family="sans-serif">', f"<title>{html.escape(title)}</title>",
+        f"<desc>{html.escape(f'{y_label} down, {x_label} across')}</desc>",
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>', _text(middle, 26, title, size=16),
+        _text(middle, 48, x_label), _text(20, (top + bottom) / 2, y_label, turn=-90), *body, "</svg>"]) + "\n"
+
+
+def _runs(line):
+    """Stretches of one value: (value, start, length)."""
+    start = 0
+    for place in range(1, len(line) + 1):
+        if place == len(line) or line[place] != line[start]:
+            yield int(line[start]), start, place - start
+            start = place
