@@ -98,6 +98,7 @@ def _failure(name, mode, folder, log, keep):
         keep.mkdir(parents=True, exist_ok=True)
         kept = (keep / f"{name}-{trace.name}").resolve()
         shutil.copy(trace, kept)
-    telling = [line for line in log.splitlines() if re.search(r"Assert failed|Unreached|ERROR|FAIL|UNKNOWN|rror:", line)]
+    words = re.compile(r"Assert failed|Unreached|ERROR|FAIL|UNKNOWN|rror:")
+    telling = [line for line in log.splitlines() if words.search(line)]
     where = f"counterexample: {kept}" if kept else "no counterexample trace"
     return ProofFailure(f"{name}: {mode} failed, {where}\n" + "\n".join(telling[-20:] or log.splitlines()[-20:]), kept)

@@ -15,7 +15,8 @@ class AdderTree(wiring.Component):
     Latency: ``tree_latency(count, levels_per_stage)`` = ceil(log2(count) / levels_per_stage), or 0 (combinational) with
     ``levels_per_stage`` = 0. Throughput: one sum a cycle, free running.
 
-    Ports: ``x`` In(ArrayLayout(shape, count)), ``total`` Out, of ``shape``'s signedness and ceil(log2(count)) bits more.
+    Ports: ``x`` In(ArrayLayout(shape, count)), ``total`` Out, of ``shape``'s signedness and ceil(log2(count)) bits
+    more.
     """
 
     def __init__(self, count, shape, *, levels_per_stage=2):

@@ -66,7 +66,6 @@ class AttentionEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, command = self.config, self.command
-        groups = Signal(range((1 << len(command.m)) // config.tokens + 2))
         active = Signal()
         m.submodules.detector = detector = Detector(config.detector)
         m.submodules.scheduler = scheduler = Scheduler(config.scheduler)

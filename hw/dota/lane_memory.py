@@ -1,7 +1,7 @@
 """The banked SRAM of a lane (thesis 7.6.4: ten banks of 64 KB): several read ports, one write port with copies."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 

@@ -1,6 +1,6 @@
 """Rows through the MFU: sequencing of the lane's SOFTMAX and CONVERT commands."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2

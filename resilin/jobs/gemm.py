@@ -1,7 +1,6 @@
 """``resilin run gemm``: utilisation of a lane's array in dense matrix products, in cycles of the simulated RTL."""
 
 import contextlib
-import io
 import itertools
 import json
 import pathlib
@@ -74,8 +73,10 @@ def run(args):
     config = find("lane").config_class.preset(args.preset).to_dict()
     size = LaneSize.from_config(config)
     commands = [plan(size, precision) for precision in Precision]
-    result = simulate("lane", preset=args.preset, seed=args.seed, testcase="measure_programs",
-                      options={"programs": [[command.fields()] for command in commands]}, timeout=1800)
+    # The simulator's log goes to stderr when stdout is for machines.
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        result = simulate("lane", preset=args.preset, seed=args.seed, testcase="measure_programs",
+                          options={"programs": [[command.fields()] for command in commands]}, timeout=1800)
     line = next(line for line in result.log.splitlines() if line.startswith("cycles of programs: "))
     rows = [utilisation(size, command, cycles)
             for command, cycles in zip(commands, json.loads(line.partition(": ")[2]))]
