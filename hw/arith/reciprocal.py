@@ -22,7 +22,8 @@ class Reciprocal(wiring.Component):
     def __init__(self, width, *, fraction=22, mantissa_fraction=16, table_bits=6, result_fraction=17):
         if not 0 < table_bits < mantissa_fraction <= fraction < width:
             raise ValueError(f"table_bits = {table_bits}, mantissa_fraction = {mantissa_fraction}, "
-                             f"fraction = {fraction}, width = {width} are not allowed: they must increase in this order")
+                             f"fraction = {fraction}, width = {width} are not allowed: they must increase in "
+                             "this order")
         self.fraction, self.mantissa_fraction, self.table_bits = fraction, mantissa_fraction, table_bits
         size = 1 << table_bits
         points = [round(2 ** (result_fraction + table_bits) / (size + k)) for k in range(size + 1)]

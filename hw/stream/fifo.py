@@ -15,9 +15,9 @@ class Fifo(wiring.Component):
 
     Latency: an item offered to an empty queue is offered on ``o`` :attr:`latency` = 2 cycles later. Throughput: one
     item a cycle in and out at the same time, except that a full queue takes a new item only in the cycle after one
-    has left; so a queue of depth 2 runs at half rate (its memory has one row, which is written and read in turn), and
-    full rate takes a depth of at least 3. ``o`` comes from the memory's output register, ``i.ready`` and ``level`` from registers; no
-    combinational path leads from one side to the other.
+    has left. A queue of depth 2 therefore runs at half rate (its memory has one row, written and read in turn); full
+    rate takes a depth of at least 3. ``o`` comes from the memory's output register, ``i.ready`` and ``level`` from
+    registers; no combinational path leads from one side to the other.
 
     Parameters
     ----------
