@@ -31,6 +31,7 @@ import find_libpython
 import cocotb_tools.config
 
 from . import cache
+from .hierarchy import blocks
 
 __all__ = ["SIMULATORS", "Result", "SimulationError", "build", "run", "simulators"]
 
@@ -136,30 +137,37 @@ def _library(folder, variables):
     return cache.entry("libraries", name, compile_objects) / "libverilated.a"
 
 
-def _build_verilator(verilog, top, waves, folder):
-    """Build the executable ``model`` in ``folder``."""
+def _build_verilator(verilog, top, waves, apart, folder):
+    """Build the executable ``model`` in ``folder``, with the modules ``apart`` compiled on their own."""
     root = _verilator_root()
     libs = cocotb_tools.config.libs_dir
     with tempfile.TemporaryDirectory(prefix="resilin-") as scratch:
         scratch = pathlib.Path(scratch)
         (scratch / "top.v").write_text(verilog)
-        (scratch / "public.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -port "*"\n')
+        (scratch / "control.vlt").write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -port "*"\n' +
+                                             "".join(f'hier_block -module "{name}"\n' for name in apart))
         trace = {None: [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[waves]
-        log = _call([str(root / "bin" / "verilator_bin"), *_VERILATOR_OPTIONS, *trace, "--Mdir", ".",
-                     "--timescale", "/".join(TIMESCALE), "--top-module", top, "-o", "model",
-                     "-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -lcocotbvpi_verilator",
-                     str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
-                     "public.vlt", "top.v"], scratch, {"VERILATOR_ROOT": str(root)})
+        options = [*_VERILATOR_OPTIONS, *trace, "--Mdir", ".", "--timescale", "/".join(TIMESCALE), "--top-module", top,
+                   "-o", "model", "-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -lcocotbvpi_verilator",
+                   str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"), "control.vlt", "top.v"]
         variables = [f"VERILATOR_ROOT={root}", f"PYTHON3={sys.executable}", "PERL=perl"]
-        library = _library(scratch, variables)
-        log += _call(["make", "-f", "Vtop.mk", "-j", _jobs(), *_MAKE_OPTIONS, *variables, "VM_GLOBAL_FAST=",
-                      "VM_GLOBAL_SLOW=", f"USER_LDLIBS={library}"], scratch, {})
+        environment = {"VERILATOR_ROOT": str(root)}
+        if apart:
+            # Verilator's own script drives the nested builds; it hands MAKEFLAGS on to each.
+            flags = " ".join(option for option in _MAKE_OPTIONS if " " not in option)
+            log = _call(["perl", str(root / "bin" / "verilator"), "--hierarchical", "--build", "-j", _jobs(),
+                         "-MAKEFLAGS", flags, *options], scratch, environment)
+        else:
+            log = _call([str(root / "bin" / "verilator_bin"), *options], scratch, environment)
+            library = _library(scratch, variables)
+            log += _call(["make", "-f", "Vtop.mk", "-j", _jobs(), *_MAKE_OPTIONS, *variables, "VM_GLOBAL_FAST=",
+                          "VM_GLOBAL_SLOW=", f"USER_LDLIBS={library}"], scratch, {})
         shutil.copy(scratch / "model", folder / "model")
     (folder / "top.v").write_text(verilog)
     (folder / "build.log").write_text(log)
 
 
-def _build_icarus(verilog, top, waves, folder):
+def _build_icarus(verilog, top, waves, _apart, folder):
     """Compile to ``model.vvp`` in ``folder``."""
     (folder / "top.v").write_text(verilog)
     (folder / "options.f").write_text("+timescale+" + "/".join(TIMESCALE) + "\n")
@@ -189,8 +197,10 @@ def build(verilog, top, *, simulator="verilator", waves=None):
     work = {"verilator": _build_verilator, "icarus": _build_icarus}[simulator]
     if simulator == "icarus" and not shutil.which("iverilog"):
         raise SimulationError("simulator = 'icarus' needs iverilog on PATH, and it is not there")
-    name = cache.key(verilog, top, simulator, waves, _tool_versions(simulator), _VERILATOR_OPTIONS, _MAKE_OPTIONS)
-    return cache.entry("models", name, functools.partial(work, verilog, top, waves))
+    # Waveforms must show what is inside the repeated modules: those are set apart only without.
+    apart = blocks(verilog, top) if simulator == "verilator" and waves is None else []
+    name = cache.key(verilog, top, simulator, waves, apart, _tool_versions(simulator), _VERILATOR_OPTIONS, _MAKE_OPTIONS)
+    return cache.entry("models", name, functools.partial(work, verilog, top, waves, apart))
 
 
 def _check_choice(name, value, allowed):
