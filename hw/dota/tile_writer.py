@@ -13,7 +13,8 @@ __all__ = ["RowRequantize", "TileTag", "TileWriter", "saturate_to"]
 
 #: An FX16 sum of 4096 products needs 43 bits; partial sums are signed 44-bit numbers.
 SUM_WIDTH = 44
-MAX_SHIFT = 47
+#: As ``golden.dota.program.MAX_SHIFT``: what a command may ask for.
+MAX_SHIFT = 61
 
 
 class TileTag(data.StructLayout):
