@@ -10,6 +10,8 @@ summary = "measure the utilisation of dense matrix products on the lane, in all 
 
 #: Products that one processing element forms in a cycle.
 PRODUCTS = {"FX16": 1, "INT8": 4, "INT4": 16, "INT2": 64}
+#: Operand and result precisions that are measured. An INT2 result of INT8 is two words, which take two cycles.
+CASES = (("FX16", "FX16"), ("INT8", "INT8"), ("INT4", "INT8"), ("INT2", "INT4"), ("INT2", "INT8"))
 MAX_BEATS = 8192
 LEAST_INNER = 256
 
@@ -21,16 +23,16 @@ def add_arguments(parser):
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
-def plan(size, precision):
+def plan(size, precision, out):
     """The longest product of at most MAX_BEATS beats with K >= 256 that fits in the memory: a Command.
 
-    ``size``: a ``golden.dota.program.LaneSize``. A, B and the INT8 (or, of FX16, FX16) result have banks of their own.
+    ``size``: a ``golden.dota.program.LaneSize``; ``out``: precision of the result. A, B and the result have banks of
+    their own.
     Raises ``ValueError`` when K = 256 does not fit.
     """
     from golden.arith.precision import Precision
     from golden.dota.program import Command, LaneOp, Phase
 
-    out = Precision.FX16 if precision is Precision.FX16 else Precision.INT8
     best, most = None, 0
     inners = (LEAST_INNER, 2 * LEAST_INNER, 4 * LEAST_INNER)
     for inner, tiles, rows in itertools.product(inners, range(1, 33), (size.psum_depth, size.psum_depth // 2)):
@@ -60,8 +62,9 @@ def utilisation(size, command, cycles):
     inner, columns = command.k_chunks * size.chunk(precision), command.n_tiles * size.tile(precision)
     macs = command.m * inner * columns
     peak = size.rows * size.cols * PRODUCTS[precision.name]
-    return {"precision": precision.name, "m": command.m, "n": columns, "k": inner, "macs": macs, "cycles": cycles,
-            "macs_per_cycle": macs / cycles, "peak_macs_per_cycle": peak, "utilisation": macs / cycles / peak}
+    return {"precision": precision.name, "result": command.out.name, "m": command.m, "n": columns, "k": inner,
+            "macs": macs, "cycles": cycles, "macs_per_cycle": macs / cycles, "peak_macs_per_cycle": peak,
+            "utilisation": macs / cycles / peak}
 
 
 def run(args):
@@ -72,7 +75,7 @@ def run(args):
 
     config = find("lane").config_class.preset(args.preset).to_dict()
     size = LaneSize.from_config(config)
-    commands = [plan(size, precision) for precision in Precision]
+    commands = [plan(size, Precision[precision], Precision[out]) for precision, out in CASES]
     # The simulator's log goes to stderr when stdout is for machines.
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         result = simulate("lane", preset=args.preset, seed=args.seed, testcase="measure_programs",
@@ -88,9 +91,9 @@ def run(args):
         return
     print(f"Dense products on the lane ({args.preset}), cycles of the RTL from a command's start to its end; "
           "results equal the golden model")
-    print(f"{'':9}{'M x N x K':>18}{'cycles':>9}{'MAC/cycle':>11}{'peak':>8}{'utilisation':>13}")
+    print(f"{'':14}{'M x N x K':>18}{'cycles':>9}{'MAC/cycle':>11}{'peak':>8}{'utilisation':>13}")
     for row in rows:
         shape = f"{row['m']} x {row['n']} x {row['k']}"
-        print(f"{row['precision']:9}{shape:>18}{row['cycles']:>9}{row['macs_per_cycle']:>11.1f}"
+        print(f"{row['precision']} to {row['result']:6}{shape:>18}{row['cycles']:>9}{row['macs_per_cycle']:>11.1f}"
               f"{row['peak_macs_per_cycle']:>8}{100 * row['utilisation']:>12.1f}%")
     print(f"written: {args.output / 'gemm.json'}")
