@@ -115,6 +115,9 @@ class Config:
             entry = {"type": kinds[spec.type], "default": spec.default, "description": rules["doc"]}
             if rules["unit"] is not None:
                 entry["description"] += f" [{rules['unit']}]"
+            if rules["power_of_two"]:
+                # JSON Schema has no word for it.
+                entry["description"] += "; a power of two"
             for key, name in (("min", "minimum"), ("max", "maximum"), ("multiple", "multipleOf"), ("choices", "enum")):
                 if rules[key] is not None:
                     entry[name] = list(rules[key]) if key == "choices" else rules[key]
