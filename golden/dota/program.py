@@ -16,7 +16,9 @@ from golden.dota.detector import Mode
 
 __all__ = ["Command", "LaneOp", "LaneSize", "Phase", "Region", "copy_offsets", "pack", "regions", "unpack"]
 
+#: Longest contraction (K of GEMM, in elements) for which no sum can overflow.
 MAX_INNER = 4096
+#: Greatest shift of a requantization, see :func:`golden.arith.fixed.requantize`; CONVERT takes up to 63.
 MAX_SHIFT = 61
 
 
@@ -169,7 +171,7 @@ class Region:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command of a lane. Fields that an operation does not use stay 0.
+    """One command of a lane. Fields that an operation does not use keep their default.
 
     GEMM     out[i][n] = requantize(sum_k A[i][k] * B[n][k], ``shift``, ``out`` bits), i < ``m``, n < ``n_tiles`` tiles
              of R, R, 2R or 4R columns (FX16, INT8, INT4, INT2), k < ``k_chunks`` chunks of C, 4C, 8C or 16C. A and B

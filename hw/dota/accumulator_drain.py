@@ -21,7 +21,8 @@ class AccumulatorDrain(wiring.Component):
 
     A row is requantized by the command's ``out_shift``; a token that is not in ``nonempty`` (of this group, valid
     with ``go``) gives zeros. ``groups`` counts groups whose accumulators have been read; ``done`` pulses when the
-    command's last row is written. Latency: ``MultiPrecisionPe.mac_latency`` cycles, then one for each half word.
+    command's last row is written. Latency: the first half word is written ``MultiPrecisionPe.mac_latency`` + 3 cycles
+    after ``go``, then one each cycle.
     """
 
     def __init__(self, config):

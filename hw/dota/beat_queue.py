@@ -26,7 +26,7 @@ class BeatQueue(wiring.Component):
     in the cycle after that end. What the AV pass has read is free. Two groups of the greatest possible size fit, so
     that the QK pass of a group never waits for the AV pass of the one before.
 
-    Throughput: one entry a cycle. Latency: an entry is readable in the cycle after its round's transfer.
+    Throughput: one entry a cycle. Latency: an entry is offered two cycles after it was taken from its round.
     """
 
     def __init__(self, config):

@@ -19,8 +19,9 @@ class GemmEngine(wiring.Component):
 
     Loop order: tiles of ``psum_depth`` rows of A, tiles of N, chunks of K, rows of A. A *step* is one (N tile, chunk):
     the loader fills the shadow registers for the next step while the streamer runs this one, so steps follow each
-    other without a bubble when a step has at least as many rows as loads: R (FX16, INT8), 2R (INT4), 4R (INT2), or
-    C for a transposed B. Throughput then: one beat a cycle.
+    other without a bubble when a step has more rows than loads: R (FX16, INT8), 2R (INT4), 4R (INT2), or C for a
+    transposed B (with as many, a step loses one cycle). Throughput then: one beat a cycle; in the last chunk of a tile
+    one in as many cycles as a result has words (1, 2 or 4). Cycles of a command: docs/dota/lane.md.
 
     ``active`` is high while commands run; ``start`` is a pulse with ``command`` stable until ``finished``.
     Results leave through the RMMU's tag (see :class:`TileTag`) to the lane's tile writer.

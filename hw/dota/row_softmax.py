@@ -14,7 +14,7 @@ from hw.memory.sram import SramBank
 
 __all__ = ["RowSoftmax"]
 
-#: Sum of a token's rows: 2^30 x 16 columns x 16 rows, times the words of a vector.
+#: A score is a sum of at most 16 columns x 16 rows of a token = 256 products of at most 2^30.
 SCORE_SUM_WIDTH = 40
 
 

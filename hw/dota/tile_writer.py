@@ -70,7 +70,7 @@ class TileWriter(wiring.Component):
 
     A result of R x L lanes with b bits each is L x b / 16 words, written in as many cycles; the sender leaves that
     many cycles between results. A result smaller than a word goes to its eighths of the word, the rest is kept.
-    Latency: written in the second cycle after ``result``; ``idle`` when nothing waits.
+    Latency: the first word is written in the cycle after ``result``; ``idle`` when nothing waits.
     """
 
     def __init__(self, config):
