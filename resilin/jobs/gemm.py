@@ -30,7 +30,6 @@ def plan(size, precision, out):
     their own.
     Raises ``ValueError`` when K = 256 does not fit.
     """
-    from golden.arith.precision import Precision
     from golden.dota.program import Command, LaneOp, Phase
 
     best, most = None, 0
