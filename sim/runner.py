@@ -199,7 +199,8 @@ def build(verilog, top, *, simulator="verilator", waves=None):
         raise SimulationError("simulator = 'icarus' needs iverilog on PATH, and it is not there")
     # Waveforms must show what is inside the repeated modules: those are set apart only without.
     apart = blocks(verilog, top) if simulator == "verilator" and waves is None else []
-    name = cache.key(verilog, top, simulator, waves, apart, _tool_versions(simulator), _VERILATOR_OPTIONS, _MAKE_OPTIONS)
+    name = cache.key(verilog, top, simulator, waves, apart, _tool_versions(simulator), _VERILATOR_OPTIONS,
+                     _MAKE_OPTIONS)
     return cache.entry("models", name, functools.partial(work, verilog, top, waves, apart))
 
 
