@@ -26,10 +26,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "Ready."
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 verilog: setup
 	$(BIN)/resilin generate all --preset paper -o $(BUILD)/verilog
