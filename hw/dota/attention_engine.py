@@ -6,7 +6,8 @@ Groups of T query rows move through this pipeline, neighbouring groups overlappe
                                                      |                                                |
                                                      +---------------------------------------> AV pass -> drain
 
-The RMMU alternates: QK of group g + 1, then AV of group g, so that the softmax of g hides behind QK of g + 1.
+The RMMU alternates: QK of group g + 1, then AV of group g, so that the softmax of g hides behind AV of g - 1 and QK of
+g + 1.
 """
 
 from amaranth.hdl import Module, Mux, Signal
