@@ -110,8 +110,9 @@ class BenchProgram:
 
 def store_programs(folder, programs):
     """Write what :func:`run_programs` takes from ``folder`` (its option of that name)."""
-    plain = [dict(name=program.name, writes=[(int(address), words.tobytes().hex()) for address, words in program.writes],
-                  steps=[dataclasses.asdict(step) for step in program.steps]) for program in programs]
+    plain = [dict(name=program.name, steps=[dataclasses.asdict(step) for step in program.steps],
+                  writes=[(int(address), words.tobytes().hex()) for address, words in program.writes])
+             for program in programs]
     (pathlib.Path(folder) / "programs.json").write_text(json.dumps(plain))
 
 

@@ -48,8 +48,10 @@ def _speedups(dense, detect, heads):
     rows = {
         "whole head": (dense.totals["cycles"], detect.totals["cycles"]),
         "attention": (_attention(dense), _attention(detect)),
-        f"attention, layer's part shared by {heads} heads": (_attention(dense), round(_shared(detect, heads))),
     }
+    if heads > 1:
+        shared = round(_shared(detect, heads))
+        rows[f"attention, layer's part shared by {heads} heads"] = (_attention(dense), shared)
     return [{"part": part, "dense": before, "detect": after, "speedup": round(before / after, 3)}
             for part, (before, after) in rows.items()]
 

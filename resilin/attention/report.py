@@ -18,7 +18,8 @@ READS = {"row_by_row": "row by row", "left_to_right": "left to right, token-para
 STALLS = {"stall_load": "operand loads", "stall_schedule": "scheduler", "stall_softmax": "softmax",
           "stall_drain": "drain"}
 BOTH, MISSED, EXTRA, NEITHER = range(4)
-MASK_CLASSES = [("found", "#0072B2"), ("missed", "#D55E00"), ("not in the true top", "#F0E442"), ("left out", "#FFFFFF")]
+MASK_CLASSES = [("found", "#0072B2"), ("missed", "#D55E00"), ("not in the true top", "#F0E442"),
+                ("left out", "#FFFFFF")]
 CROP = 48
 ACCURACY_EDGES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -127,8 +128,9 @@ def _cycles(record):
             "conversion, estimation and sparse attention."),
         _table("Speed-up (dense cycles / cycles with detection)", ("part", "dense", "with detection", "speed-up"),
                [(row["part"], row["dense"], row["detect"], row["speedup"]) for row in record["speedup"]]),
-        _words("Whole head and attention are measured. The last row is computed from measured cycles: the low-precision "
-               "copy of X and its projection X P do not depend on the head, so a layer needs them once."),
+        _words("Whole head and attention are measured. Where there is a row with a shared part, it is computed from "
+               "measured cycles: the low-precision copy of X and its projection X P do not depend on the head, so a "
+               "layer needs them once."),
         _table("Counters", ("counter", "dense", "with detection"), counters),
         _table("Commands", ("program", "result", "phase", "cycles", "array beats"), stages))
 
@@ -325,21 +327,24 @@ def page(record):
 def summary(record):
     """A few lines for the terminal."""
     reads, quality, job = record["reads"], record["quality"], record["job"]
-    lines = [f"equal bit for bit: {sum(record['verification']['words_compared'].values()):,} memory words, and counters",
+    words = sum(record["verification"]["words_compared"].values())
+    lines = [f"RTL and golden model are equal bit for bit: {words:,} memory words, and counters",
              "", f"{'cycles':36}{'dense':>10}{'detect':>10}"]
     lines += [f"{phase:36}{dense:>10,}{detect:>10,}" for phase, dense, detect in phase_rows(record)]
     lines += [f"speed-up, {row['part']}: {row['speedup']:.2f} ({row['dense']:,} / {row['detect']:,})"
               for row in record["speedup"]]
     lines += ["", f"{'key vectors read':36}{'reads':>10}{'share':>10}"]
-    lines += [f"{words:36}{reads[name]:>10,}{reads[name] / reads['row_by_row']:>10.2f}" for name, words in READS.items()]
-    lines += ["", f"prediction accuracy {quality['prediction_accuracy']:.3f} (random {quality['chance_accuracy']:.3f}), "
-              f"attention kept {quality['retained_mass']:.3f} (exact top: {quality['oracle_mass']:.3f})",
+    lines += [f"{order:36}{reads[name]:>10,}{reads[name] / reads['row_by_row']:>10.2f}"
+              for name, order in READS.items()]
+    lines += ["", f"prediction accuracy {quality['prediction_accuracy']:.3f} (random "
+              f"{quality['chance_accuracy']:.3f}), attention kept {quality['retained_mass']:.3f} (exact top: {quality['oracle_mass']:.3f})",
               f"output error: dense {quality['output_error_dense']:.4f}, detect {quality['output_error_detect']:.3f}, "
               f"exact top {quality['output_error_oracle']:.3f}"]
     if record["study"] is not None:
         groups = by_detector(record["study"]["whole_model"])
         retentions = [row["retention"] for row in next(iter(groups.values()))]
-        lines += ["", "embedding cosine, whole model".ljust(36) + "".join(f"{_percent(share):>10}" for share in retentions)]
+        shares = "".join(f"{_percent(share):>10}" for share in retentions)
+        lines += ["", f"{'embedding cosine, whole model':36}{shares}"]
         lines += [f"{name:36}" + "".join(f"{row['cosine']:>10.3f}" for row in groups[name])
                   for name in _shown(groups, job)]
     return "\n".join(lines)

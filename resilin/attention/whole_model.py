@@ -6,7 +6,9 @@ sources, the texts, or its arguments change.
 
 import hashlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ __all__ = ["SCOPES", "StudyError", "StudyProcess", "arguments", "passages", "run
 SCOPES = ("quick", "full")
 TOKENS, TEXTS, LEAST_TOKENS = 128, 4, 16
 _KIND = "studies"  # of cache entry
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class StudyError(RuntimeError):
@@ -53,7 +56,11 @@ def _key(chosen):
 
 def stored(chosen):
     """The result for these :func:`arguments` from the cache, or ``None``."""
-    path = cache.cache_folder() / _KIND / _key(chosen) / "study.json"
+    return _read(_key(chosen))
+
+
+def _read(key):
+    path = cache.cache_folder() / _KIND / key / "study.json"
     return json.loads(path.read_text()) if path.is_file() else None
 
 
@@ -66,25 +73,31 @@ def passages(model, text):
 
     available = len(model.token_ids(text)) + 2
     if available < LEAST_TOKENS:
-        raise ValueError(f"text = {available} tokens is not allowed: the study needs at least {LEAST_TOKENS}")
+        raise ValueError(f"text = {available} tokens is not allowed: the study of the whole model needs at least "
+                         f"{LEAST_TOKENS}; leave it out with --no-study")
     tokens = min(TOKENS, available)
     return windows(model, [text], tokens, min(TEXTS, (available - 2) // (tokens - 2)))
 
 
-def run_study(chosen, progress=None):
-    """Make the study, or take it from the cache: the dict of :func:`golden.dota.study.study`."""
+def run_study(chosen, progress=None, key=None):
+    """Make the study, or take it from the cache: the dict of :func:`golden.dota.study.study`.
+
+    ``key``: its name in the cache, when another process has worked that out already.
+    """
     from golden.dota import study
     from golden.workloads.minilm import MiniLm
 
+    text, scope, seed = (chosen[name] for name in ("text", "scope", "seed"))
+
     def make(folder):
         model = MiniLm.load(progress=lambda line: None)
-        ids = None if chosen["text"] is None else passages(model, chosen["text"])
+        ids = None if text is None else passages(model, text)
         result = study.study(
-            model, TOKENS if ids is None else ids.shape[1], TEXTS, seed=chosen["seed"], ids=ids, progress=progress,
-            choices=study.full_choices() if chosen["scope"] == "full" else study.DEFAULT_CHOICES)
+            model, TOKENS if ids is None else ids.shape[1], TEXTS, seed=seed, ids=ids, progress=progress,
+            choices=study.full_choices() if scope == "full" else study.DEFAULT_CHOICES)
         (folder / "study.json").write_text(json.dumps(result))
 
-    return json.loads((cache.entry(_KIND, _key(chosen), make) / "study.json").read_text())
+    return json.loads((cache.entry(_KIND, key or _key(chosen), make) / "study.json").read_text())
 
 
 class StudyProcess:
@@ -94,15 +107,18 @@ class StudyProcess:
     """
 
     def __init__(self, chosen, progress):
-        self._chosen, self._progress = chosen, progress
+        # Found out once: who edits the sources meanwhile gets the result that this process began with.
+        self._chosen, self._key, self._progress = chosen, _key(chosen), progress
         self._errors = []
 
     def __enter__(self):
-        self._process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, text=True,
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self._process.stdin.write(json.dumps(self._chosen))
+        # One thread: the simulator's build takes the other cores, and waiting BLAS threads would slow both down.
+        self._process = subprocess.Popen([sys.executable, "-m", __name__], text=True, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         env={**os.environ, **dict.fromkeys(_THREADS, "1")})
+        self._process.stdin.write(json.dumps([self._chosen, self._key]))
         self._process.stdin.close()
-        self._threads = [threading.Thread(target=self._read, args=arguments, daemon=True) for arguments in
+        self._threads = [threading.Thread(target=self._follow, args=followed, daemon=True) for followed in
                          ((self._process.stdout, self._progress), (self._process.stderr, self._errors.append))]
         for thread in self._threads:
             thread.start()
@@ -115,7 +131,7 @@ class StudyProcess:
             thread.join()
 
     @staticmethod
-    def _read(stream, take):
+    def _follow(stream, take):
         with stream:
             for line in stream:
                 take(line.rstrip("\n"))
@@ -126,8 +142,11 @@ class StudyProcess:
             for thread in self._threads:
                 thread.join()
             raise StudyError("the study of the whole model failed: " + (self._errors or ["no message"])[-1])
-        return stored(self._chosen)
+        return _read(self._key)
 
 
 if __name__ == "__main__":
-    run_study(json.load(sys.stdin), lambda line: print(line, flush=True))
+    # Ended early, it leaves the cache clean: an exit runs the handlers, a signal's default would not.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    asked, name = json.load(sys.stdin)
+    run_study(asked, lambda line: print(line, flush=True), name)

@@ -219,6 +219,8 @@ def _measure(args, config, rank, text, tokens, tell):
         if args.study != "none":
             chosen = whole_model.arguments(args.study, text, args.seed)
             study = whole_model.stored(chosen)
+            if text is not None:
+                whole_model.passages(model, text)
     tell.step(f"calibrating the detector; {tokens} tokens")
     job = _job(args, tokens, rank, text, model)
     seconds = {"model, calibration": round(time.monotonic() - started, 1)}
