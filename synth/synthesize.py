@@ -7,7 +7,6 @@ estimates without wires and without placement.
 import dataclasses
 import json
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -31,15 +30,13 @@ class SynthesisError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Area in um2, numbers of cells, timing in ps (:class:`synth.timing.Timing`); ``abc_ps``: ABC's own delay, which
-    means little where full adders are cells, as ABC takes them for ports."""
+    """Area in um2, numbers of cells, timing in ps (:class:`synth.timing.Timing`)."""
 
     area: float
     flops: int
     full_adders: int
     cells: int
     timing: timing.Timing
-    abc_ps: float
 
 
 def synthesize(verilog, top, *, script="area", full_adders=True, period_ps=10000, cells=liberty.CELLS):
@@ -73,7 +70,5 @@ def synthesize(verilog, top, *, script="area", full_adders=True, period_ps=10000
         design = json.loads((folder / "stat.json").read_text())["design"]
         netlist = json.loads((folder / "netlist.json").read_text())["modules"][top]
     kinds = [cell["type"] for cell in netlist["cells"].values()]
-    delays = re.findall(r"Delay = *([0-9.]+) ps", done.stdout)
     return Result(area=design["area"], cells=len(kinds), full_adders=kinds.count("FA_X1"),
-                  flops=sum("DFF" in kind for kind in kinds), timing=timing.analyse(netlist, table),
-                  abc_ps=float(delays[-1]) if delays else 0.0)
+                  flops=sum("DFF" in kind for kind in kinds), timing=timing.analyse(netlist, table))

@@ -32,7 +32,7 @@ def dot_lanes(mode, operand, tile):
     mode = Precision(mode)
     operand, tile = as_integers("operand", operand), as_integers("tile", tile)
     if tile.shape != operand.shape + (4,):
-        raise ValueError(f"tile has shape {tile.shape}: it must be operand's shape with 4 lanes, {operand.shape + (4,)}")
+        raise ValueError(f"tile has shape {tile.shape}: it must be {operand.shape + (4,)}, four lanes an operand")
     length, lanes = mode.tile
     streamed = unpack("operand", operand, 32, mode.bits)[..., None, :length]
     stationary = unpack("tile", tile, 32, mode.bits)[..., :lanes, :length]

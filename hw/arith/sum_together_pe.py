@@ -41,7 +41,7 @@ class SumTogetherPe(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         x, w = (Signal(WIDTH, name=f"{name}_held", reset_less=True) for name in "xw")
-        mode, valid, first = Signal(Precision), Signal(), Signal()
+        mode, valid, first = Signal(Precision), Signal(), Signal(reset_less=True)
         m.d.sync += [x.eq(self.x), w.eq(self.w), mode.eq(self.mode), valid.eq(self.valid), first.eq(self.first)]
         is_mode = [Signal(name=f"is_{precision.name.lower()}") for precision in Precision]
         m.d.comb += [flag.eq(mode == precision) for flag, precision in zip(is_mode, Precision)]
