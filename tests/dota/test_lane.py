@@ -15,6 +15,7 @@ from golden.dota.head import MODES, plan_head
 from golden.dota.lane import Lane, Statistics
 from golden.dota.program import Command, LaneOp, LaneSize, Phase, regions
 from golden.workloads.head_job import synthetic_head_job
+from resilin.lane_bench import LaneDriver
 from sim.context import context
 from sim.coverage import Coverage, NotCovered, merge
 
@@ -114,33 +115,18 @@ def _random_places(rng, size, fields):
 # ---- in the simulation ------------------------------------------------------------------------------------------
 
 
-class Bench:
+class Bench(LaneDriver):
     """A lane with its golden twin: the same host writes and commands go to both."""
 
     def __init__(self, dut, coverage=None):
-        self.dut, self.ctx, self.coverage = dut, context(), coverage
+        super().__init__(dut)
+        self.coverage = coverage
         self.size = LaneSize.from_config(self.ctx.config)
         self.rng = self.ctx.rng
         self.corrupt = self.ctx.options.get("corrupt", False)
         self.model = Lane(self.size)
         self.total = Statistics()
         self.phases = set()
-
-    async def start(self, stall=0.0):
-        from sim.bench import start
-        from sim.stream import StallProfile, StreamDriver, StreamMonitor
-
-        dut, random = self.dut, self.ctx.random
-
-        def profile():
-            return StallProfile.random(stall, random) if stall else None
-
-        self.bench = await start(dut, timeout=None)
-        self.commands = StreamDriver(dut, "commands", layout=self.ctx.layout("commands"), stall=profile())
-        self.writes = StreamDriver(dut, "write", layout=self.ctx.layout("write"), stall=profile())
-        self.reads = StreamDriver(dut, "read", stall=profile())
-        self.answers = StreamMonitor(dut, "read_data", stall=profile())
-        await self.bench.cycles(2)
 
     async def reset(self):
         """Reset the lane; the twin forgets everything but the memory."""
@@ -149,14 +135,10 @@ class Bench:
         await self.bench.cycles(2)
         assert not self.busy(), "busy after reset"
 
-    def busy(self):
-        return int(self.dut.busy.value)
-
     async def write(self, address, words):
         """Host write of consecutive words, uint8 (n, 4C), into both."""
         self.model.write(address, words)
-        await self.writes.send_many([dict(address=address + i, data=int.from_bytes(word.tobytes(), "little"))
-                                     for i, word in enumerate(words)])
+        await super().write(address, words)
 
     async def fill(self):
         """Random numbers in the whole memory, with rows of corner values among them."""
@@ -184,18 +166,7 @@ class Bench:
         for command in commands:
             self.total += self.model.execute(command)
             self.phases.add(command.phase)
-        await self.commands.send_many([command.fields() for command in commands])
-        await self.idle()
-
-    async def idle(self, limit=2_000_000):
-        for _ in range(limit):
-            await self.bench.cycles(1)
-            if not self.busy():
-                # One cycle passes between a command's transfer and busy.
-                await self.bench.cycles(1)
-                if not self.busy():
-                    return
-        raise AssertionError(f"the lane is busy after {limit} cycles")
+        await super().send([command.fields() for command in commands])
 
     async def compare(self, addresses=None):
         """Read memory back; every byte that the twin knows must be the same."""
@@ -204,23 +175,13 @@ class Bench:
         if self.corrupt:
             expected = expected.copy()
             expected[-1, -1] ^= 1
-        self.reads.put_many(addresses.tolist())
-        answers = await self.answers.recv_many(len(addresses))
-        found = np.frombuffer(b"".join(answer.to_bytes(self.size.word_bytes, "little") for answer in answers), np.uint8)
-        found = found.reshape(-1, self.size.word_bytes)
+        found = await self.read(addresses)
         wrong = ((found != expected) & self.model.known[addresses]).any(axis=1)
         if wrong.any():
             where = int(np.argmax(wrong))
             raise AssertionError(
                 f"{wrong.sum()} of {len(addresses)} words differ, first word {addresses[where]}: found "
                 f"{found[where].tobytes()[::-1].hex()}, expected {expected[where].tobytes()[::-1].hex()}")
-
-    async def counter(self, name):
-        from hw.dota.lane import LaneCounter
-
-        self.dut.counter_select.value = LaneCounter[name].value
-        await self.bench.cycles(2)
-        return int(self.dut.counter.value)
 
     async def check_counters(self):
         """Counters since the reset against the twin's account."""
