@@ -121,8 +121,9 @@ class Lane(wiring.Component):
             m.d.comb += [port.enable.eq(enable), port.address.eq(address)]
 
         m.submodules.host = host = HostRead(config)
-        # An answer that waits holds back the commands: the lane would overwrite it in the shared output register.
-        m.d.comb += [host.idle.eq(~busy), self.commands.ready.eq(~busy & ~host.answer.valid)]
+        # A command would overwrite an answer in the shared output register: it waits for the answer to be taken, and
+        # no read starts beside it.
+        m.d.comb += [host.idle.eq(~busy & ~self.commands.valid), self.commands.ready.eq(~busy & ~host.answer.valid)]
         connect(m, wiring.flipped(self.read), host.request)
         connect(m, wiring.flipped(self.read_data), host.answer)
         share(memory.reads[0], [attention.vectors[0], gemm.a])

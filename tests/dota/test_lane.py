@@ -16,8 +16,10 @@ from golden.dota.lane import Lane, Statistics
 from golden.dota.program import Command, LaneOp, LaneSize, Phase, regions
 from golden.workloads.head_job import synthetic_head_job
 from resilin.lane_bench import LaneDriver
+from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage, NotCovered, merge
+from sim.stream import StallProfile, StreamDriver, StreamMonitor
 
 LOW = (Precision.INT8, Precision.INT4, Precision.INT2)
 
@@ -348,6 +350,26 @@ async def error_on_bank_conflict(dut):
 
 
 @cocotb.test()
+async def command_beside_read(dut):
+    """A command offered in the cycle of a read request leaves the answer alone, however late the host takes it."""
+    ctx = context()
+    bench = await start(dut, timeout=None)
+    size = LaneSize.from_config(ctx.config)
+    writes = StreamDriver(dut, "write", layout=ctx.layout("write"))
+    reads, commands = StreamDriver(dut, "read"), StreamDriver(dut, "commands", layout=ctx.layout("commands"))
+    answers = StreamMonitor(dut, "read_data", stall=StallProfile.after_offer(20))
+    await writes.send_many([dict(address=k, data=0x1000 + k) for k in range(size.words)])
+    command = Command(op=LaneOp.GEMM, m=4, n_tiles=1, k_chunks=1, a_base=0, a_stride=1, b_base=size.bank_words,
+                      b_stride=1, c_base=2 * size.bank_words, c_stride=1)
+    for address in (5, 6, 7):
+        reads.put(address)
+        commands.put(command.fields())
+        assert await answers.recv() == 0x1000 + address
+    await bench.cycles(200)
+    assert not int(dut.busy.value)
+
+
+@cocotb.test()
 async def large_commands(dut):
     """A GEMM in each precision, one transposed, a softmax, and a sparse attention of the longest legal rows."""
     bench = Bench(dut)
@@ -422,7 +444,7 @@ def test_random_programs():
 
 def test_directed():
     run(preset="small", seed=3, testcase=["whole_heads", "reset_in_mid_command", "error_on_bank_conflict",
-                                          "large_commands"])
+                                          "command_beside_read", "large_commands"])
 
 
 @pytest.mark.parametrize("seed, overrides", [
