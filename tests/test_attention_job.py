@@ -275,6 +275,11 @@ def test_a_study_that_fails_says_why(monkeypatch, tmp_path):
             process.result()
 
 
+def test_study_of_own_text_is_another_one():
+    keys = {whole_model._key(whole_model.arguments("quick", text)) for text in (None, "one text", "another text")}
+    assert len(keys) == 3
+
+
 @pytest.mark.slow
 def test_minilm_head_on_own_text(attention, tmp_path):
     minilm()

@@ -31,7 +31,7 @@ table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left;
 th, td { border: 1px solid #999999; padding: .2rem .6rem; text-align: right; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } th { background: #eeeeee; }
 svg { max-width: 100%; height: auto; } code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
-pre { background: #f3f3f3; padding: .6rem; overflow-x: auto; } figure { margin: 1.5rem 0; }
+pre { background: #f3f3f3; padding: .6rem; white-space: pre-wrap; } figure { margin: 1.5rem 0; }
 figcaption, .note { color: #444444; font-size: .95em; }
 """
 
@@ -40,7 +40,7 @@ def _number(value):
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return f"{value:.4f}" if abs(value) < 0.01 else f"{value:.3f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -110,9 +110,10 @@ def _configuration(record):
 
 def _cycles(record):
     rows = phase_rows(record)
+    phases = {name: record["programs"][name]["phases"] for name in ("dense", "detect")}
     chart = bar_chart("Cycles by phase", "phase", "cycles of the RTL [cycles]",
-                      {phase: {"dense": dense, "with detection": detect} for phase, dense, detect in
-                       ((phase.split(" (")[0].split(",")[0], *cycles) for phase, *cycles in rows[:-1])})
+                      {phase: {"dense": phases["dense"].get(phase, 0), "with detection": phases["detect"].get(phase, 0)}
+                       for phase in PHASES if any(phase in cycles for cycles in phases.values())})
     counters = [(words, *(record["programs"][name]["counters"][counter] for name in ("dense", "detect")))
                 for counter, words in (("rmmu_beats", "array beats"), ("rounds", "scheduler rounds"),
                                        ("connections", "connections"), *((name, f"cycles stalled: {words}")
@@ -337,7 +338,8 @@ def summary(record):
     lines += [f"{order:36}{reads[name]:>10,}{reads[name] / reads['row_by_row']:>10.2f}"
               for name, order in READS.items()]
     lines += ["", f"prediction accuracy {quality['prediction_accuracy']:.3f} (random "
-              f"{quality['chance_accuracy']:.3f}), attention kept {quality['retained_mass']:.3f} (exact top: {quality['oracle_mass']:.3f})",
+              f"{quality['chance_accuracy']:.3f}), attention kept {quality['retained_mass']:.3f} (exact top: "
+              f"{quality['oracle_mass']:.3f})",
               f"output error: dense {quality['output_error_dense']:.4f}, detect {quality['output_error_detect']:.3f}, "
               f"exact top {quality['output_error_oracle']:.3f}"]
     if record["study"] is not None:

@@ -32,15 +32,10 @@ class StudyError(RuntimeError):
 
 
 def arguments(scope, text=None, seed=0):
-    """The study's arguments as plain data: ``scope`` one of :data:`SCOPES`, ``text`` the user's file or ``None``.
-
-    Raises ``ValueError`` for a file that cannot be read.
-    """
-    from golden.workloads.text import read_text
-
+    """The study's arguments as plain data: ``scope`` one of :data:`SCOPES`, ``text`` the user's text or ``None``."""
     if scope not in SCOPES:
         raise ValueError(f"study = {scope!r} is not allowed: it must be one of {', '.join(SCOPES)}")
-    return {"scope": scope, "text": None if text is None else read_text(text), "seed": seed}
+    return {"scope": scope, "text": text, "seed": seed}
 
 
 def _key(chosen):
