@@ -90,8 +90,9 @@ def _what(record):
         "What this is",
         _words(f"One attention head ({place}; {job['tokens']} tokens, calibrated on other text) on the simulated RTL "
                f"of one compute lane with {array} processing elements. The same hardware runs two programs: dense "
-               f"attention, and attention that estimates scores in {job['precision']}, keeps about "
-               f"{job['connections_a_row']} of {job['tokens']} connections a row, and computes only those."),
+               f"attention, and attention that estimates scores in {job['precision']}, keeps some "
+               f"connections ({record['reads']['connections'] / job['tokens']:.1f} of {job['tokens']} a row, mean), and "
+               "computes only those."),
         _words(f"Every memory word that the two programs wrote, {words:,} words, equals the golden model bit for bit: "
                + "; ".join(f"{name} program: {', '.join(results)}"
                            for name, results in checked["results_compared"].items())
@@ -163,7 +164,9 @@ def _selection(record):
     return _section(
         "Quality of this head",
         _words("Against exact dense attention of the same head in float64; errors are relative (norm of the difference "
-               f"over norm of the exact output). One passage of {job['tokens']} tokens, no retraining."),
+               f"over norm of the exact output). One passage of {job['tokens']} tokens, no retraining. The exact top "
+               f"connections are the strongest {job['connections_a_row']} of each row; in threshold mode the detector "
+               "may keep more or fewer, and its accuracy is against as many."),
         _table("This head", ("measure", "value"), rows), *_mask_pictures(record))
 
 
