@@ -86,12 +86,13 @@ def _what(record):
     array = f"{lane['config']['rows']} x {lane['config']['cols']}"
     checked = record["verification"]
     words = sum(checked["words_compared"].values())
+    mean = record["reads"]["connections"] / job["tokens"]
     return _section(
         "What this is",
         _words(f"One attention head ({place}; {job['tokens']} tokens, calibrated on other text) on the simulated RTL "
                f"of one compute lane with {array} processing elements. The same hardware runs two programs: dense "
                f"attention, and attention that estimates scores in {job['precision']}, keeps some "
-               f"connections ({record['reads']['connections'] / job['tokens']:.1f} of {job['tokens']} a row, mean), and "
+               f"connections ({mean:.1f} of {job['tokens']} a row, mean), and "
                "computes only those."),
         _words(f"Every memory word that the two programs wrote, {words:,} words, equals the golden model bit for bit: "
                + "; ".join(f"{name} program: {', '.join(results)}"
