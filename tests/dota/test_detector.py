@@ -12,7 +12,8 @@ from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage, NotCovered
 from sim.scoreboard import Scoreboard
-from sim.stream import StallProfile, StreamDriver, StreamMonitor
+from sim.stream import StallProfile
+from sim.timed import TimedDriver, TimedMonitor
 
 POINTS = [
     *(f"{mode.name} {what}" for mode in Mode for what in (
@@ -25,28 +26,6 @@ POINTS = [
 coverage = Coverage("detector", POINTS)
 
 # ---- in the simulation ------------------------------------------------------------------------------------------
-
-
-class Timed:
-    """Mixed into a driver or monitor: ``times`` holds the cycle of each transfer."""
-
-    def __init__(self, *args, **kwargs):
-        self.times = []
-        super().__init__(*args, **kwargs)
-
-    def tick(self, cycle):
-        moved = super().tick(cycle)
-        if moved:
-            self.times.append(cycle)
-        return moved
-
-
-class TimedDriver(Timed, StreamDriver):
-    pass
-
-
-class TimedMonitor(Timed, StreamMonitor):
-    pass
 
 
 def little_endian(values, bits):

@@ -13,7 +13,8 @@ from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
-from sim.stream import StallProfile, StreamDriver, StreamMonitor
+from sim.stream import StallProfile
+from sim.timed import TimedDriver, TimedMonitor
 
 KINDS = ["SOFTMAX"] + [f"{op.name} {p.name}" for op in (MfuOp.QUANTIZE, MfuOp.DEQUANTIZE) for p in Precision]
 POINTS = [
@@ -30,28 +31,6 @@ POINTS = [
 coverage = Coverage("mfu", POINTS)
 
 # ---- in the simulation ------------------------------------------------------------------------------------------
-
-
-class Timed:
-    """Mixed into a driver or monitor: ``times`` holds the cycle of each transfer."""
-
-    def __init__(self, *args, **kwargs):
-        self.times = []
-        super().__init__(*args, **kwargs)
-
-    def tick(self, cycle):
-        moved = super().tick(cycle)
-        if moved:
-            self.times.append(cycle)
-        return moved
-
-
-class TimedDriver(Timed, StreamDriver):
-    pass
-
-
-class TimedMonitor(Timed, StreamMonitor):
-    pass
 
 
 class Harness:

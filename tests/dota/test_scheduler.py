@@ -17,7 +17,8 @@ from sim.context import context
 from sim.coverage import Coverage, NotCovered
 from sim.formal import ProofFailure, prove
 from sim.scoreboard import Scoreboard
-from sim.stream import StallProfile, StreamDriver, StreamMonitor
+from sim.stream import StallProfile
+from sim.timed import TimedDriver, TimedMonitor
 
 from . import formal_scheduler
 
@@ -64,28 +65,6 @@ def column_group(names, count, tokens=TOKENS):
 
 
 # ---- in the simulation ------------------------------------------------------------------------------------------
-
-
-class Timed:
-    """Mixed into a driver or monitor: ``times`` holds the cycle of each transfer."""
-
-    def __init__(self, *args, **kwargs):
-        self.times = []
-        super().__init__(*args, **kwargs)
-
-    def tick(self, cycle):
-        moved = super().tick(cycle)
-        if moved:
-            self.times.append(cycle)
-        return moved
-
-
-class TimedDriver(Timed, StreamDriver):
-    pass
-
-
-class TimedMonitor(Timed, StreamMonitor):
-    pass
 
 
 class Harness:
