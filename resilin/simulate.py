@@ -65,7 +65,7 @@ def _choose_seed(seed):
 
 
 def simulate_component(component, test_module, *, name=None, config=None, options=None, preset=None, seed=1,
-                       testcase=None, waves=False, simulator="verilator", timeout=600, quiet=False):
+                       testcase=None, waves=False, simulator="verilator", timeout=600, quiet=False, edit=None):
     """Run cocotb tests on a component that is not in the registry (a FIFO, a processing element, ...).
 
     Parameters
@@ -80,6 +80,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     simulator: ``"verilator"`` or ``"icarus"``
     timeout: wall-clock seconds after which the run is ended as hung
     quiet: print nothing
+    edit: a function from the generated Verilog to the text that is simulated in its place (for mutants)
 
     Returns a :class:`sim.runner.Result`. Raises ``AssertionError`` (:class:`sim.runner.SimulationError`) when a test
     or an assertion of the design failed, the simulator crashed, or no test ran.
@@ -90,8 +91,10 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     inputs, layouts = _ports(component)
     tell = print if not quiet else lambda text: None
     tell(f"simulate {name}: simulator {simulator}, seed {seed}")
+    verilog = generate(component, name)
     result = runner.run(
-        generate(component, name), name, test_module, seed=seed, testcase=testcase, simulator=simulator, waves=waves,
+        edit(verilog) if edit else verilog, name, test_module, seed=seed, testcase=testcase, simulator=simulator,
+        waves=waves,
         wave_file=pathlib.Path("build") / "waves" / f"{name}-{seed}.{waves}", timeout=timeout,
         context=dict(block=name, preset=preset, config=config or {}, options=options or {}, seed=seed,
                      simulator=simulator, inputs=inputs, layouts=layouts))
@@ -102,7 +105,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
 
 
 def simulate(block, *, preset="small", overrides=None, options=None, seed=1, testcase=None, waves=False,
-             simulator="verilator", timeout=600):
+             simulator="verilator", timeout=600, quiet=False, edit=None):
     """Run the cocotb tests of a registered block.
 
     Parameters: ``block`` its name, ``preset`` and ``overrides`` (a dict of fields) make its configuration, the others
@@ -115,4 +118,5 @@ def simulate(block, *, preset="small", overrides=None, options=None, seed=1, tes
     config = found.config_class.preset(preset, overrides)
     return simulate_component(
         _make(found.component_class, config), found.tests, name=found.name, config=config.to_dict(), preset=preset,
-        options=options, seed=seed, testcase=testcase, waves=waves, simulator=simulator, timeout=timeout)
+        options=options, seed=seed, testcase=testcase, waves=waves, simulator=simulator, timeout=timeout, quiet=quiet,
+        edit=edit)

@@ -130,6 +130,8 @@ async def start(dut, *, clock="clk", reset="rst", period=10, timeout=10000, rese
         port = getattr(dut, name, None)
         if port is not None:
             port.value = 0
+    if "mutant" in context().options:  # a netlist of mutants, see resilin/jobs/mutate.py
+        dut.mutant.value = context().options["mutant"]
     bench = Bench(dut, clock, reset, period, timeout)
     _benches[clock._path] = bench
     dut._log.info("seed %d", context().seed)
