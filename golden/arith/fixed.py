@@ -15,10 +15,15 @@ def signed_range(width):
 
 
 def as_integers(name, values):
-    """``values`` as an int64 array; anything that is not of an integer type is a ``TypeError``."""
+    """``values`` as an int64 array.
+
+    Anything that is not of an integer type is a ``TypeError``, a number of 2^63 or more a ``ValueError``.
+    """
     values = np.asarray(values)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name} must be of an integer type, not {values.dtype}")
+    if values.dtype == np.uint64 and values.size and values.max() >= 1 << 63:
+        raise ValueError(f"{name} holds {values.max()}, outside 64 bits signed")
     return values.astype(np.int64)
 
 
@@ -42,7 +47,7 @@ def requantize(values, shift, width):
     values = as_integers("values", values)
     if not 0 <= shift <= 61:
         raise ValueError(f"shift = {shift} is not allowed: shift must be from 0 to 61")
-    if values.size and np.abs(values).max() >= 1 << 62:
+    if values.size and max(int(values.max()), -int(values.min())) >= 1 << 62:
         raise ValueError("values reach 2^62: outside the range of requantize")
     half = (1 << shift) >> 1
     return saturate((values + half) >> shift, width)

@@ -20,7 +20,9 @@ def estimated_scores(predictor, x):
     Bit-exact to the integer pipeline: X to FX16, then Xq, XP, Q~ and K~ at the predictor's precision and S~,
     each one requantized.
     """
-    real = np.float64 if predictor.bits == 16 else np.float32
+    longest = max(predictor.query.shape[-1], 0 if predictor.projection is None else predictor.projection.shape[-1])
+    # No sum of products exceeds this; float32 holds whole numbers up to 2^24 exactly.
+    real = np.float32 if longest << 2 * (predictor.bits - 1) <= 1 << 24 else np.float64
     view = shift_right(round_to(x.astype(np.float64), predictor.input_scale, 16), predictor.shift_x, predictor.bits)
     view = view.astype(real)
     if predictor.projection is not None:

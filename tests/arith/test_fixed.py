@@ -66,6 +66,9 @@ def test_definition_is_round_half_up_then_saturate():
     (lambda: requantize(np.array([1]), 62, 8), "shift = 62 is not allowed"),
     (lambda: requantize(np.array([1]), -1, 8), "shift = -1 is not allowed"),
     (lambda: requantize(np.array([1 << 62]), 1, 8), "values reach"),
+    (lambda: requantize(np.array([-1 << 62]), 1, 8), "values reach"),
+    (lambda: requantize(np.array([-1 << 63]), 1, 8), "values reach"),
+    (lambda: check_range("x", np.array([(1 << 64) - 1], np.uint64), 4), "x holds 18446744073709551615, outside 64"),
     (lambda: check_range("x", np.array([8]), 4), "x holds 8, outside -8 to 7"),
     (lambda: Requantize(8, 9, 3), "width = 9 is not allowed"),
 ])

@@ -101,6 +101,20 @@ def test_estimated_scores_equal_integer_arithmetic(kind, bits):
         assert weights.min() >= -2 ** (bits - 1) and weights.max() < 2 ** (bits - 1)
 
 
+def test_estimated_scores_of_a_wide_model_are_exact():
+    """Sums of 2048 products of 8 bits pass 2^24, above which float32 knows even numbers only."""
+    weights = np.zeros(2048, np.int64)
+    weights[:2033] = [*[127] * 2031, 78, 1]
+    x = np.full((1, 1, 2048), 127.0)
+    x[..., 2032] = 94
+    assert x[0, 0] @ weights == 62.5 * 2**19 - 1  # so Q~ is 62; one more, and it is 63
+    predictor = calibration.LayerPredictor(
+        kind="svd", bits=8, score_bits=8, input_scale=1.0, shift_x=0, projection=None, shift_p=0,
+        query=weights[None, None], key=np.eye(1, 2048, dtype=np.int64)[None], shift_query=np.array([19]),
+        shift_key=np.array([6]), shift_score=np.array([0]), score_scale=np.ones(1))
+    assert estimated_scores(predictor, x)[0, 0, 0, 0] == 62 * 2
+
+
 @pytest.mark.parametrize("field, options", [
     ("kind", {"kind": "pca"}), ("bits", {"bits": 3}), ("sigma", {"sigma": 0}), ("sigma", {"sigma": 1.5}),
     ("rank", {"rank": 0}), ("rank", {"rank": 9})])
