@@ -6,6 +6,7 @@ import os
 
 __all__ = ["Coverage", "NotCovered", "merge"]
 
+_SAVED = "RESILIN_COVERAGE"  # set inside a simulation: the file that the counts go to
 _all = {}
 
 
@@ -20,16 +21,22 @@ class Coverage:
     the counts also reach the process that started it, as :attr:`sim.runner.Result.coverage`, where :func:`merge`
     and :meth:`check` work over several runs.
 
-    Raises ``ValueError`` for a repeated point.
+    Raises ``ValueError`` for a repeated point, for one that is not a string, and, inside a simulation, for a name that
+    another one has: only one of the two would reach :func:`merge`.
     """
 
     def __init__(self, name, points):
         points = list(points)
         if len(set(points)) != len(points):
             raise ValueError(f"points of {name} are not allowed: each point must be listed once")
+        if not all(isinstance(point, str) for point in points):
+            raise ValueError(f"points of {name} are not allowed: each point must be a string")
         self.name = name
         self.hits = dict.fromkeys(points, 0)
-        _all[name] = self
+        if _SAVED in os.environ:
+            if name in _all:
+                raise ValueError(f"name = {name!r} is not allowed: another Coverage of this run has it")
+            _all[name] = self
 
     def hit(self, point, times=1):
         """Count a point as reached; a ``ValueError`` when it is not listed."""
@@ -73,5 +80,5 @@ def _save(path):
         json.dump({name: coverage.hits for name, coverage in _all.items()}, handle)
 
 
-if "RESILIN_COVERAGE" in os.environ:
-    atexit.register(_save, os.environ["RESILIN_COVERAGE"])
+if _SAVED in os.environ:
+    atexit.register(_save, os.environ[_SAVED])
