@@ -201,7 +201,7 @@ def build(verilog, top, *, simulator="verilator", waves=None):
     apart = blocks(verilog, top) if simulator == "verilator" and waves is None else []
     name = cache.key(verilog, top, simulator, waves, apart, _tool_versions(simulator), _VERILATOR_OPTIONS,
                      _MAKE_OPTIONS)
-    return cache.entry("models", name, functools.partial(work, verilog, top, waves, apart))
+    return cache.entry("simulators", name, functools.partial(work, verilog, top, waves, apart))
 
 
 def _check_choice(name, value, allowed):
@@ -218,7 +218,7 @@ def _libpython():
     return path
 
 
-def _environment(simulator, top, test_module, testcase, seed, folder):
+def _environment(simulator, top, test_module, testcase, seed, max_failures, folder):
     """The environment cocotb reads inside the simulator."""
     env = dict(os.environ)
     # A test run inside a simulation started by pytest must not inherit the outer one's choices.
@@ -234,6 +234,7 @@ def _environment(simulator, top, test_module, testcase, seed, folder):
         "COCOTB_TOPLEVEL": top,
         "COCOTB_TEST_MODULES": test_module,
         "COCOTB_RANDOM_SEED": str(seed),
+        "COCOTB_MAX_FAILURES": str(max_failures),
         "COCOTB_RESULTS_FILE": str(folder / "results.xml"),
         "TOPLEVEL_LANG": "verilog",
         "RESILIN_CONTEXT": str(folder / "context.json"),
@@ -275,7 +276,7 @@ def _tail(log, lines=40):
 
 
 def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="verilator", waves=None,
-        wave_file=None, timeout=600):
+        wave_file=None, timeout=600, max_failures=0):
     """Run the cocotb tests of a module in a simulator of ``verilog`` and return a :class:`Result`.
 
     Parameters
@@ -288,6 +289,7 @@ def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="v
     simulator: ``"verilator"`` or ``"icarus"``
     waves, wave_file: ``None``, ``"vcd"`` or ``"fst"``, and the file to write
     timeout: wall-clock seconds after which the simulation is ended as hung
+    max_failures: failed tests after which no further test is run; 0: all are run
 
     Raises :class:`SimulationError` (an ``AssertionError``) when the run failed in any way.
     """
@@ -305,7 +307,8 @@ def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="v
             try:
                 code = subprocess.run(_command(simulator, model, waves, wave_file), cwd=folder, stdout=output,
                                       stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout,
-                                      env=_environment(simulator, top, test_module, testcase, seed, folder)).returncode
+                                      env=_environment(simulator, top, test_module, testcase, seed, max_failures,
+                                                      folder)).returncode
             except subprocess.TimeoutExpired:
                 code, problem = None, f"the simulation did not end within {timeout} s and was stopped"
         log = (folder / "log").read_text(errors="replace")

@@ -214,7 +214,7 @@ def test_broken_verilog_leaves_no_entry(tmp_path, monkeypatch):
     monkeypatch.setenv("RESILIN_CACHE", str(tmp_path))
     with pytest.raises(SimulationError, match="syntax error"):
         build("module broken(; endmodule", "broken")
-    assert [path.suffix for path in (tmp_path / "models").iterdir()] == [".lock"]
+    assert [path.suffix for path in (tmp_path / "simulators").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("choice", [{"simulator": "modelsim"}, {"waves": "lxt"}])
@@ -254,12 +254,22 @@ def test_scoreboard_names_the_lane():
         board.check({"data": 0, "last": 0})
 
 
+def test_coverage_refuses_a_name_taken_in_the_same_run(monkeypatch):
+    monkeypatch.setenv("RESILIN_COVERAGE", "counts.json")
+    monkeypatch.setattr("sim.coverage._all", {})
+    Coverage("points", ["a"])
+    with pytest.raises(ValueError, match="name = 'points' is not allowed: another Coverage of this run has it"):
+        Coverage("points", ["b"])
+
+
 def test_coverage_refuses_unknown_points():
     points = Coverage("points", ["a", "b"])
     with pytest.raises(ValueError, match="the points of points are a, b"):
         points.hit("c")
     with pytest.raises(ValueError, match="listed once"):
         Coverage("twice", ["a", "a"])
+    with pytest.raises(ValueError, match="must be a string"):
+        Coverage("numbers", [1, 2])
     points.hit("a")
     points.hit("b", 2)
     points.check()
