@@ -197,7 +197,12 @@ def minilm_head_job(model, layer, head, tokens=128, text=None, retention=0.1, pr
 
 def synthetic_head_job(tokens=16, inputs=31, width=8, retention=0.25, precision=Precision.INT4, kind="ternary",
                        sigma=0.5, rank=None, seed=0):
-    """A small job from random weights and correlated random inputs, for tests without a model: d = inputs + 1."""
+    """A small job from random weights and correlated random inputs, for tests without a model: d = inputs + 1.
+
+    Raises ValueError on bad input; of a single token there is nothing to calibrate on.
+    """
+    if tokens < 2:
+        raise ValueError(f"tokens = {tokens} is not allowed: it must be at least 2")
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((inputs, inputs)) / np.sqrt(inputs)
     x = rng.standard_normal((17, tokens, inputs)) @ mixing

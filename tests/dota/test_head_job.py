@@ -83,6 +83,8 @@ def test_stages_are_those_of_the_definition():
     q, k = requantize(low @ job.wq_low.T, job.shift_q_low, 4), requantize(low @ job.wk_low.T, job.shift_k_low, 4)
     assert np.array_equal(stages["scores_low"], requantize(q @ k.T, job.shift_d, 8))
     assert np.array_equal(stages["z"], requantize(stages["weights"] @ stages["v"], job.shift_z, 16))
+    with pytest.raises(ValueError, match="tokens = 1 is not allowed"):
+        synthetic_head_job(tokens=1)
     with pytest.raises(ValueError, match="mode = 'sparse'"):
         integer_head(job, "sparse")
 
