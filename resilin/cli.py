@@ -1,11 +1,13 @@
 """The ``resilin`` command: parses arguments, runs one command, turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 a check failed (a simulation, a design rule), 2 the request was wrong or cannot be met here.
+Exit codes: 0 done, 1 a check failed (a simulation, a design rule), 2 the request was wrong or cannot be met here, 130
+interrupted, 141 the reader of the output has left (``| head``).
 """
 
 import argparse
 import importlib
 import importlib.metadata
+import os
 import sys
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -46,9 +48,15 @@ def main(words=None):
     words = sys.argv[1:] if words is None else words
     args = build_parser(words).parse_args(words)
     try:
-        return args.run(args) or 0
+        code = args.run(args) or 0
+        sys.stdout.flush()  # a pipe without a reader shows here, not when Python ends
+        return code
     except KeyboardInterrupt:
         return _tell("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python flushes what is still in the buffer when it ends: to nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if args.traceback:
             raise

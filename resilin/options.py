@@ -7,7 +7,7 @@ import tomllib
 
 from hw.config import Config, ConfigError
 
-__all__ = ["add_config_arguments", "changed_fields", "make_config", "parse_value"]
+__all__ = ["add_config_arguments", "changed_fields", "check_seed", "make_config", "parse_value", "positive"]
 
 
 def add_config_arguments(parser, default):
@@ -66,6 +66,12 @@ def changed_fields(config):
         if best is None or len(changes) < len(best[1]):
             best = name, changes
     return best
+
+
+def check_seed(seed):
+    """Refuse, with a ``ValueError``, a seed that random generators do not take."""
+    if seed < 0:
+        raise ValueError(f"seed = {seed} is not allowed: seed must be at least 0")
 
 
 def positive(text):

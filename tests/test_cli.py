@@ -62,6 +62,14 @@ def test_schema(resilin_command):
     assert code == 0 and json.loads(out)["properties"]["tokens"]["minimum"] == 2
 
 
+def test_output_that_nobody_reads():
+    """``resilin schema lane | true``: no message, no traceback."""
+    resilin = shutil.which("resilin", path=str(sys.prefix) + "/bin")
+    with subprocess.Popen([resilin, "schema", "lane"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141
+
+
 def header_ports(verilog, module):
     return re.search(rf"^module {module}\((.*)\);", verilog, re.MULTILINE)[1].split(", ")
 
@@ -195,6 +203,21 @@ def test_doctor_tells_what_is_missing(resilin_command, monkeypatch):
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("g++", False, True, "not on PATH", "apt install")])
     code, out, _ = resilin_command("doctor")
     assert code == 1 and "missing  g++: not on PATH" in out and "to get it: apt install" in out
+
+
+@pytest.mark.parametrize("words, message", [
+    (["lint", "absent.v"], "file = 'absent.v' is not allowed"),
+    (["simulate", "detector", "--seed", -1], "seed = -1 is not allowed"),
+    (["run", "softmax", "-o", "out", "--seed", -1], "seed = -1 is not allowed"),
+    (["run", "softmax", "-o", "file"], "output = 'file' is not allowed: it must be a folder"),
+    (["run", "gemm", "-o", "out", "--seed", -1], "seed = -1 is not allowed"),
+    (["run", "gemm", "-o", "file"], "output = 'file' is not allowed: it must be a folder"),
+])
+def test_bad_requests_are_refused_before_the_work(resilin_command, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    refused(resilin_command(*words), message)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_lint(resilin_command, tmp_path):

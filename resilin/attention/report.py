@@ -2,11 +2,9 @@
 
 import html
 import json
-import os
-import pathlib
-import tempfile
 
 from resilin.charts import bar_chart, heat_map, line_chart, shades
+from resilin.files import write_files
 
 __all__ = ["FILES", "page", "summary", "write"]
 
@@ -366,13 +364,4 @@ def _shown(groups, job):
 
 def write(record, folder):
     """Write both files into ``folder``; each appears whole or not at all."""
-    folder = pathlib.Path(folder)
-    texts = {"report.html": page(record), "report.json": json.dumps(record, indent=1) + "\n"}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder.parent) as scratch:
-        for name in FILES:
-            (pathlib.Path(scratch) / name).write_text(texts[name], encoding="utf-8")
-        folder.mkdir(exist_ok=True)
-        for name in FILES:
-            os.replace(pathlib.Path(scratch) / name, folder / name)
-    return [folder / name for name in FILES]
+    return write_files(folder, {"report.html": page(record), "report.json": json.dumps(record, indent=1) + "\n"})

@@ -4,6 +4,7 @@ The study takes minutes and does not depend on the simulation: it runs beside it
 sources, the texts, or its arguments change.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -111,8 +112,9 @@ class StudyProcess:
         self._process = subprocess.Popen([sys.executable, "-m", __name__], text=True, stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                          env={**os.environ, **dict.fromkeys(_THREADS, "1")})
-        self._process.stdin.write(json.dumps([self._chosen, self._key]))
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it ended at once: result() has the reason
+            with self._process.stdin:
+                self._process.stdin.write(json.dumps([self._chosen, self._key]))
         self._threads = [threading.Thread(target=self._follow, args=followed, daemon=True) for followed in
                          ((self._process.stdout, self._progress), (self._process.stderr, self._errors.append))]
         for thread in self._threads:

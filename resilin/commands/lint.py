@@ -10,6 +10,9 @@ def add_arguments(parser, words):
 def run(args):
     from synth.lint import lint
 
+    for path in args.files:
+        if not path.is_file():
+            raise ValueError(f"file = {str(path)!r} is not allowed: it must be a Verilog file")
     count = 0
     for path in args.files:
         messages = lint(path)

@@ -5,7 +5,7 @@ import json
 import sys
 
 from resilin import registry
-from resilin.options import add_config_arguments, make_config, positive
+from resilin.options import add_config_arguments, check_seed, make_config, positive
 
 
 def add_arguments(parser, words):
@@ -27,6 +27,8 @@ def run(args):
 
     block = registry.find(args.block)
     config = make_config(block, args)
+    if args.seed is not None:
+        check_seed(args.seed)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         result = simulate(block.name, preset=args.preset or "small", overrides=config.to_dict(), seed=args.seed,
                           testcase=args.testcase, waves=args.waves or False, simulator=args.simulator,

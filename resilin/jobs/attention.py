@@ -8,7 +8,8 @@ import threading
 import time
 import types
 
-from resilin.options import add_config_arguments, make_config, positive
+from resilin.files import check_folder
+from resilin.options import add_config_arguments, check_seed, make_config, positive
 
 summary = "attention of a real model on the lane: compare it with the golden model, measure cycles and quality"
 
@@ -99,11 +100,9 @@ def _check(args):
     from golden.workloads.minilm import HEAD_WIDTH, MiniLm
     from golden.workloads.text import read_text
 
-    if args.seed < 0:
-        raise ValueError(f"seed = {args.seed} is not allowed: it must be at least 0")
+    check_seed(args.seed)
     selected_count(1, args.retention)
-    if args.output.exists() and not args.output.is_dir():
-        raise ValueError(f"output = {str(args.output)!r} is not allowed: it must be a folder, or not exist")
+    check_folder(args.output)
     if args.tokens is not None:
         MiniLm.check_tokens(args.tokens)
     width = HEAD_WIDTH

@@ -69,9 +69,13 @@ def utilisation(size, command, cycles):
 def run(args):
     from golden.arith.precision import Precision
     from golden.dota.program import LaneSize
+    from resilin.files import check_folder, write_files
+    from resilin.options import check_seed
     from resilin.registry import find
     from resilin.simulate import simulate
 
+    check_seed(args.seed)
+    check_folder(args.output)
     config = find("lane").config_class.preset(args.preset).to_dict()
     size = LaneSize.from_config(config)
     commands = [plan(size, Precision[precision], Precision[out]) for precision, out in CASES]
@@ -83,8 +87,7 @@ def run(args):
     rows = [utilisation(size, command, cycles)
             for command, cycles in zip(commands, json.loads(line.partition(": ")[2]))]
     report = {"preset": args.preset, "config": config, "seed": args.seed, "products": rows}
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "gemm.json").write_text(json.dumps(report, indent=2) + "\n")
+    files = write_files(args.output, {"gemm.json": json.dumps(report, indent=2) + "\n"})
     if args.json:
         print(json.dumps(report))
         return
@@ -95,4 +98,4 @@ def run(args):
         shape = f"{row['m']} x {row['n']} x {row['k']}"
         print(f"{row['precision']} to {row['result']:6}{shape:>18}{row['cycles']:>9}{row['macs_per_cycle']:>11.1f}"
               f"{row['peak_macs_per_cycle']:>8}{100 * row['utilisation']:>12.1f}%")
-    print(f"written: {args.output / 'gemm.json'}")
+    print(f"written: {files[0]}")

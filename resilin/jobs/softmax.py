@@ -90,7 +90,11 @@ def measure_scale(seed):
 def run(args):
     from golden.dota.mfu import ERROR_BOUND, error_budget
     from resilin.charts import line_chart
+    from resilin.files import check_folder, write_files
+    from resilin.options import check_seed
 
+    check_seed(args.seed)
+    check_folder(args.output)
     errors = measure(args.seed)
     bounds = {length: sum(error_budget(length).values()) for length in LENGTHS}
     worst = max(max(by_length.values()) for by_length in errors.values())
@@ -104,14 +108,12 @@ def run(args):
     series["allowed (2^-11)"] = [(LENGTHS[0], ERROR_BOUND), (LENGTHS[-1], ERROR_BOUND)]
     chart = line_chart("Softmax of the MFU against float64", "row length [numbers]", "greatest error of a weight [1]",
                        series, x_log2=True, y_log2=True)
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "softmax.json").write_text(json.dumps(results, indent=2) + "\n")
-    (args.output / "softmax.svg").write_text(chart)
+    files = write_files(args.output, {"softmax.json": json.dumps(results, indent=2) + "\n", "softmax.svg": chart})
     if args.json:
         print(json.dumps(results))
     else:
         print(f"greatest error of a weight: {worst:.3e} = 2^{math.log2(worst):.2f} (allowed: 2^-11, "
               f"proven up to 512 numbers: 2^{math.log2(sum(error_budget(512).values())):.2f})")
-        print(f"written: {args.output / 'softmax.json'}, {args.output / 'softmax.svg'}")
+        print("written: " + ", ".join(map(str, files)))
     if worst > ERROR_BOUND:
         raise AssertionError(f"the error of a weight reaches {worst:.3e}, more than {ERROR_BOUND:.3e} (2^-11)")
