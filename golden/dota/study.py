@@ -6,6 +6,7 @@ and output error; and for the whole model, selection active in all layers at onc
 sentence embeddings and the dense model's.
 """
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["DEFAULT_CHOICES", "PRECISIONS", "RETENTIONS", "SIGMAS", "DetectorCho
 RETENTIONS = (0.05, 0.1, 0.2, 0.4)
 SIGMAS = (0.1, 0.16, 0.2, 0.25, 0.33)
 PRECISIONS = (16, 8, 4, 2)
+#: Built-in evaluation passages that no choice in ``golden.dota.calibrate`` was made on; it was made on the six before.
+HELD_OUT = slice(6, 14)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +67,23 @@ class Study:
     """
 
     def __init__(self, model, ids, calibration_ids, seed=0):
-        self.model, self.ids, self.seed = model, ids, seed
+        self.model, self.seed = model, seed
         self.folds = [replace_column(*model.layer_norm_parameters(layer)) for layer in range(LAYERS)]
-        self.calibration, self.traces, self._predictors = [], [], {}
+        self.calibration, self._predictors = [], {}
         model.forward(calibration_ids, traces=self.calibration)
-        hidden = model.forward(ids, traces=self.traces).mean(1)
+        self._evaluate_on(ids)
+
+    def _evaluate_on(self, ids):
+        self.ids, self.traces = ids, []
+        hidden = self.model.forward(ids, traces=self.traces).mean(1)
         self.reference = hidden / np.linalg.norm(hidden, axis=-1, keepdims=True)
         self.scores = [_true_scores(trace) for trace in self.traces]
+
+    def on(self, ids):
+        """A study of other passages with the same predictors."""
+        other = copy.copy(self)
+        other._evaluate_on(ids)
+        return other
 
     def predictors(self, choice):
         """Calibrated predictors of all layers."""
@@ -120,16 +133,18 @@ def study(model, tokens=128, texts=4, calibration_texts=32, retentions=RETENTION
 
     ``ids``: int64 (texts, tokens) to evaluate on instead of the built-in evaluation text. "whole_model" has a row per
     choice and retention, the oracle (exact top n) and a random selection first; "heads" has, per choice at
-    ``head_retention``, accuracy, mass and error as [layer][head] and their means per layer. Raises ValueError on
-    bad input.
+    ``head_retention``, accuracy, mass and error as [layer][head] and their means per layer; "held_out" the cosines of
+    the bounds and the two main detectors at ``head_retention`` on the passages :data:`HELD_OUT` (None with ``ids``).
+    Raises ValueError on bad input.
     """
     for retention in (*retentions, head_retention):
         selected_count(tokens, retention)
+    held_out = evaluation_windows(model, tokens, HELD_OUT.stop)[HELD_OUT] if ids is None else None
     ids = evaluation_windows(model, tokens, texts) if ids is None else np.atleast_2d(ids)
     work = Study(model, ids, calibration_windows(model, tokens, calibration_texts), seed)
     whole, heads = [], []
     for choice in ("oracle", "random", *choices):
-        record = {"detector": choice} if isinstance(choice, str) else choice.record()
+        record = _record(choice)
         for retention in retentions:
             cosines = work.embedding_cosine(choice, retention)
             whole.append({**record, "retention": retention, "cosine": round(float(cosines.mean()), 4),
@@ -142,4 +157,17 @@ def study(model, tokens=128, texts=4, calibration_texts=32, retentions=RETENTION
             progress(", ".join(f"{key} {value}" for key, value in record.items()) + ": cosine "
                      + " ".join(f"{row['retention']:.0%} {row['cosine']:.3f}" for row in whole[-len(retentions):]))
     return {"tokens": int(ids.shape[1]), "evaluation_texts": len(ids), "calibration_texts": calibration_texts,
-            "seed": seed, "retraining": False, "whole_model": whole, "heads": heads}
+            "seed": seed, "retraining": False, "whole_model": whole, "heads": heads,
+            "held_out": None if held_out is None else _held_out(work.on(held_out), head_retention)}
+
+
+def _record(choice):
+    return {"detector": choice} if isinstance(choice, str) else choice.record()
+
+
+def _held_out(work, retention):
+    """Cosines on passages that nothing was chosen on."""
+    rows = [{**_record(choice), "retention": retention,
+             "cosine": round(float(work.embedding_cosine(choice, retention).mean()), 4)}
+            for choice in ("oracle", "random", DetectorChoice(), DetectorChoice("svd", 4, rank=8))]
+    return {"texts": len(work.ids), "rows": rows}

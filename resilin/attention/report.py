@@ -304,13 +304,19 @@ def notes(record):
         "attention with the square of the length.",
     ]
     if record["job"]["model"] != "synthetic":
-        lines.append(
-            "Selection effect: the calibration's weighting by received attention was chosen after looking at the four "
-            "evaluation passages of the whole-model table. On eight other passages, untouched until then, the ternary "
-            "INT4 detector (sigma .25) reached a cosine of .868 and the SVD detector of rank 8 .889 at 10 % retention.")
+        lines += _selection_effect(record["study"])
         lines.append("Built-in texts are Python's own documentation of the running Python version, so numbers move a "
                      "little from version to version.")
     return lines
+
+
+def _selection_effect(study):
+    if study is None or study["held_out"] is None:
+        return []
+    cosines = ", ".join(f"{name_of(row)} {row['cosine']:.3f}" for row in study["held_out"]["rows"])
+    return ["Selection effect: the calibration's weighting by received attention was chosen after looking at the "
+            f"evaluation passages of the whole-model table. On {study['held_out']['texts']} other passages, left alone "
+            f"until then, at {_percent(study['held_out']['rows'][0]['retention'])} retention: {cosines}."]
 
 
 def page(record):

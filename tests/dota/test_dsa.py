@@ -167,5 +167,10 @@ def test_study_returns_plain_data():
     assert [row["detector"] for row in report["whole_model"]] == ["oracle", "random", "svd"]
     assert report["whole_model"][2]["precision"] == "INT2" and report["whole_model"][2]["rank"] == 4
     assert len(report["heads"][2]["accuracy"]) == 6 and len(lines) == 3
+    held_out = report["held_out"]
+    assert held_out["texts"] == 8 and [row["retention"] for row in held_out["rows"]] == [0.5] * 4
+    best, worst = held_out["rows"][:2]
+    assert best["cosine"] > max(row["cosine"] for row in held_out["rows"][2:]) > worst["cosine"]
+    assert study(model, 32, 2, 8, (0.5,), (), 0.5, ids=evaluation_windows(model, 32, 2))["held_out"] is None
     with pytest.raises(ValueError, match="retention = 0"):
         study(model, retentions=(0,))
