@@ -8,7 +8,7 @@ __all__ = ["delay", "reduce_tree", "tree_latency"]
 def delay(m, value, cycles, *, name, control=False):
     """``value`` as it was ``cycles`` clock cycles ago; ``control`` values are reset to zero, data is not."""
     for stage in range(cycles):
-        register = Signal(value.shape(), name=f"{name}_d{stage + 1}", reset_less=not control)
+        register = Signal(value.shape(), name=f"{name}_{stage + 1}", reset_less=not control)
         m.d.sync += register.eq(value)
         value = register
     return value

@@ -1,14 +1,13 @@
 """Detector: selects the strong attentions of T query rows from their estimated scores (thesis 7.6.3, Figure 7.12)."""
 
 import dataclasses
-import typing
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config, ConfigError, field
-from hw.dota.mask_columns import Masks
+from hw.config import field
+from hw.dota.mask_columns import MaskConfig, Masks
 from hw.dota.row_select import RowSelect
 
 __all__ = ["Detector", "DetectorConfig", "Scores", "SelectMode"]
@@ -22,24 +21,10 @@ class SelectMode(enum.Enum, shape=1):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectorConfig(Config):
+class DetectorConfig(MaskConfig):
     """Sizes of the Detector."""
 
-    tokens: int = field(4, "query rows in a group", unit="rows", min=2, max=6)
-    max_keys: int = field(512, "keys in a row at most", unit="keys", min=4, max=65536, power_of_two=True)
-    key_lanes: int = field(64, "scores in a word, and keys in a beat of masks", unit="keys", min=1, max=1024,
-                           power_of_two=True)
     score_bits: int = field(8, "width of a score, signed", unit="bits", min=2, max=32)
-
-    PRESETS: typing.ClassVar[dict[str, dict]] = {
-        "paper": {},
-        "small": {"tokens": 3, "max_keys": 32, "key_lanes": 8},
-        "fpga": {"max_keys": 64, "key_lanes": 16},
-    }
-
-    def check(self):
-        if self.key_lanes > self.max_keys:
-            raise ConfigError("key_lanes", self.key_lanes, f"at most max_keys = {self.max_keys}")
 
     @property
     def memory_bits(self):

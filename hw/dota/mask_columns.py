@@ -1,10 +1,35 @@
 """Takes beats of masks apart into the keys that at least one row needs (thesis 7.6.3, Figure 7.16)."""
 
+import dataclasses
+import typing
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Column", "MaskColumns", "Masks"]
+from hw.config import Config, ConfigError, field
+
+__all__ = ["Column", "MaskColumns", "MaskConfig", "Masks"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskConfig(Config):
+    """Sizes of the masks between Detector and Scheduler, which both have."""
+
+    tokens: int = field(4, "query rows in a group: they are processed in parallel", unit="rows", min=2, max=6)
+    max_keys: int = field(512, "keys of a group at most", unit="keys", min=4, max=65536, power_of_two=True)
+    key_lanes: int = field(64, "keys in a beat of masks, and scores in a word", unit="keys", min=1, max=1024,
+                           power_of_two=True)
+
+    PRESETS: typing.ClassVar[dict[str, dict]] = {
+        "paper": {},
+        "small": {"tokens": 3, "max_keys": 32, "key_lanes": 8},
+        "fpga": {"max_keys": 64, "key_lanes": 16},
+    }
+
+    def check(self):
+        if self.key_lanes > self.max_keys:
+            raise ConfigError("key_lanes", self.key_lanes, f"at most max_keys = {self.max_keys}")
 
 
 class Masks(data.StructLayout):

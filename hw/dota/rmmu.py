@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.arith.multi_precision_pe import MultiPrecisionPe, PeOp
+from hw.arith.pipeline import delay, tree_latency
 from hw.arith.precision import Precision
 from hw.arith.segmented import SegmentedAdder, widen_segments
 from hw.config import Config, ConfigError, field
@@ -66,7 +67,7 @@ class RmmuConfig(Config):
     @property
     def tree_latency(self):
         """Pipeline stages of a row's adder tree: one for every two levels."""
-        return -(-ceil_log2(self.cols) // 2)
+        return tree_latency(self.cols, 2)
 
     @property
     def result_latency(self):
@@ -130,15 +131,6 @@ class ResultLayout(data.StructLayout):
         })
 
 
-def _delay(m, value, cycles, name, *, reset_less=True):
-    """``value`` delayed by ``cycles`` registers."""
-    for stage in range(cycles):
-        register = Signal(value.shape(), name=f"{name}_{stage + 1}", reset_less=reset_less)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
-
-
 def _spread(word, config):
     """What the columns take of a word: column c gets its 16-bit pieces c (low) and C + c (high).
 
@@ -199,7 +191,7 @@ class RmmuRow(wiring.Component):
             ]
             dots.append(pe.dot)
         # mode travels with the beat: one register for the PE's latency, then along the tree's stages.
-        mode = _delay(m, self.control.mode.as_value(), MultiPrecisionPe.latency, "mode")
+        mode = delay(m, self.control.mode.as_value(), MultiPrecisionPe.latency, name="mode")
         level = 0
         while len(dots) > 1:
             sums = []
@@ -214,7 +206,7 @@ class RmmuRow(wiring.Component):
                     register = Signal(DOT_WIDTH, name=f"sum_{level}_{k}", reset_less=True)
                     m.d.sync += register.eq(value)
                     dots.append(register)
-                mode = _delay(m, mode, 1, f"mode_tree_{level}")
+                mode = delay(m, mode, 1, name=f"mode_tree_{level}")
             else:
                 dots = sums
         m.d.comb += self.dot.eq(dots[0])
@@ -324,14 +316,14 @@ class Rmmu(wiring.Component):
 
         # Controls follow the beat through the PEs and the tree: one packed vector, a register a stage.
         depth = MultiPrecisionPe.latency + config.tree_latency
-        dots = _delay(m, Cat(is_dot for is_dot, _ in dot_stage), depth, "dots", reset_less=False)
-        modes = _delay(m, Cat(mode for _, mode in dot_stage), depth, "modes")
+        dots = delay(m, Cat(is_dot for is_dot, _ in dot_stage), depth, name="dots", control=True)
+        modes = delay(m, Cat(mode for _, mode in dot_stage), depth, name="modes")
         common = data.StructLayout({"index": beat.index.shape(), "first": 1, "last": 1, "tag": TAG_BITS})
         entry = Signal(common)
         m.d.comb += [entry.index.eq(beat.index), entry.first.eq(beat.first), entry.last.eq(beat.last),
                      entry.tag.eq(beat.tag)]
-        valid_early = _delay(m, self.beat.valid, depth - 1, "valid", reset_less=False)
-        early = data.View(common, _delay(m, entry.as_value(), depth - 1, "entry"))
+        valid_early = delay(m, self.beat.valid, depth - 1, name="valid", control=True)
+        early = data.View(common, delay(m, entry.as_value(), depth - 1, name="entry"))
         valid = Signal()
         late = Signal(common, reset_less=True)
         m.d.sync += [valid.eq(valid_early), late.eq(early)]

@@ -1,37 +1,21 @@
 """Scheduler: token-parallel, out-of-order order of the key loads of T query rows (thesis 7.6.3, Figure 7.16)."""
 
 import dataclasses
-import typing
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config, ConfigError, field
 from hw.dota.id_buffer import IdBuffer
-from hw.dota.mask_columns import MaskColumns, Masks
+from hw.dota.mask_columns import MaskColumns, MaskConfig, Masks
 from hw.dota.round_pick import RoundPick
 
 __all__ = ["Rounds", "Scheduler", "SchedulerConfig"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SchedulerConfig(Config):
+class SchedulerConfig(MaskConfig):
     """Sizes of the Scheduler."""
-
-    tokens: int = field(4, "query rows that are processed in parallel", unit="rows", min=2, max=6)
-    max_keys: int = field(512, "keys in a group at most", unit="keys", min=4, max=65536, power_of_two=True)
-    key_lanes: int = field(64, "keys in a beat of masks", unit="keys", min=1, max=1024, power_of_two=True)
-
-    PRESETS: typing.ClassVar[dict[str, dict]] = {
-        "paper": {},
-        "small": {"tokens": 3, "max_keys": 32, "key_lanes": 8},
-        "fpga": {"max_keys": 64, "key_lanes": 16},
-    }
-
-    def check(self):
-        if self.key_lanes > self.max_keys:
-            raise ConfigError("key_lanes", self.key_lanes, f"at most max_keys = {self.max_keys}")
 
     @property
     def id_bits(self):
