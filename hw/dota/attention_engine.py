@@ -16,13 +16,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.dota.accumulator_drain import AccumulatorDrain
-from hw.dota.attention_pass import AttentionPass
+from hw.dota.attention_pass import AttentionCounts, AttentionPass
 from hw.dota.beat_queue import BeatQueue
 from hw.dota.detector import Detector
-from hw.dota.lane_command import CommandLayout
+from hw.dota.lane_command import engine_ports
 from hw.dota.lane_memory import MemoryRead, MemoryWrite
-from hw.dota.mfu_types import MfuInput, MfuOutput
-from hw.dota.rmmu import BeatLayout, LoadLayout, ResultLayout
+from hw.dota.mfu_types import user_ports
+from hw.dota.rmmu import ResultLayout, driver_ports
 from hw.dota.row_softmax import RowSoftmax
 from hw.dota.scheduler import Scheduler
 from hw.stream.connect import connect
@@ -31,45 +31,36 @@ __all__ = ["AttentionEngine"]
 
 
 class AttentionEngine(wiring.Component):
-    """Runs an ATTEND command: ``start`` is a pulse with ``command`` stable until ``finished``.
+    """Runs an ATTEND command.
 
     Throughput: a round of distinct keys costs ceil(distinct / vectors_per_cycle) x words RMMU beats in the QK pass
     and again in the AV pass; Detector, Scheduler, softmax and drain work beside it.
     """
 
-    def __init__(self, config):
-        self.config = config
+    def __init__(self, config, *, assertions=False):
+        self.config, self.assertions = config, assertions
         port = MemoryRead(config.address_bits, config.word_bits)
         super().__init__({
-            "command": In(CommandLayout(config)),
-            "start": In(1),
-            "finished": Out(1),
+            **engine_ports(config),
             "vectors": Out(port).array(config.vectors_per_cycle),
             "queries": Out(port),
             "scores": Out(port),
             "write": Out(MemoryWrite(config.address_bits, config.word_bits)),
-            "load": Out(stream.Signature(LoadLayout(config.rmmu), always_ready=True)),
-            "beat": Out(stream.Signature(BeatLayout(config.rmmu), always_ready=True)),
+            **driver_ports(config.rmmu),
             "result": In(stream.Signature(ResultLayout(config.rmmu), always_ready=True)),
             "drain_row": Out(ceil_log2(config.rows)),
             "drain": In(config.rmmu.drain_layout),
-            "to_mfu": Out(stream.Signature(MfuInput(config.cols))),
-            "from_mfu": In(stream.Signature(MfuOutput(config.cols))),
-            "key_reads": Out(range(config.vectors_per_cycle + 1)),
-            "value_reads": Out(range(config.vectors_per_cycle + 1)),
-            "connections": Out(range(config.tokens + 1)),
+            **user_ports(config.cols),
             "round": Out(1),
-            "stall_schedule": Out(1),
-            "stall_softmax": Out(1),
-            "stall_drain": Out(1),
+            "counts": Out(AttentionCounts(config)),
         })
 
     def elaborate(self, platform):
         m = Module()
         config, command = self.config, self.command
         active = Signal()
-        m.submodules.detector = detector = Detector(config.detector)
-        m.submodules.scheduler = scheduler = Scheduler(config.scheduler)
+        m.submodules.detector = detector = Detector(config.detector, assertions=self.assertions)
+        m.submodules.scheduler = scheduler = Scheduler(config.scheduler, assertions=self.assertions)
         m.submodules.queue = queue = BeatQueue(config)
         m.submodules.attention = attention = AttentionPass(config)
         m.submodules.softmax = softmax = RowSoftmax(config)
@@ -108,6 +99,7 @@ class AttentionEngine(wiring.Component):
         connect(m, wiring.flipped(self.to_mfu), softmax.to_mfu)
         connect(m, wiring.flipped(self.from_mfu), softmax.from_mfu)
         connect(m, wiring.flipped(self.write), drainer.write)
+        connect(m, wiring.flipped(self.counts), attention.counts)
         m.d.comb += [
             softmax.start.eq(self.start),
             softmax.shift.eq(command.shift),
@@ -121,12 +113,6 @@ class AttentionEngine(wiring.Component):
             attention.drained_groups.eq(drainer.groups),
             drainer.go.eq(attention.passed),
             drainer.nonempty.eq(softmax.nonempty),
-            self.key_reads.eq(attention.key_reads),
-            self.value_reads.eq(attention.value_reads),
-            self.connections.eq(attention.connections),
-            self.stall_schedule.eq(attention.stall_schedule),
-            self.stall_softmax.eq(attention.stall_softmax),
-            self.stall_drain.eq(attention.stall_drain),
             self.finished.eq(active & drainer.done),
         ]
         return m

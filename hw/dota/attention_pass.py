@@ -9,9 +9,9 @@ from hw.arith.precision import Precision
 from hw.dota.beat_queue import QueueEntry
 from hw.dota.lane_command import CommandLayout
 from hw.dota.lane_memory import MemoryRead
-from hw.dota.rmmu import BeatLayout, LoadKind, LoadLayout
+from hw.dota.rmmu import LoadKind, driver_ports
 
-__all__ = ["AttentionPass", "ScoreTag", "group_count"]
+__all__ = ["AttentionCounts", "AttentionPass", "ScoreTag", "group_count"]
 
 
 class ScoreTag(data.StructLayout):
@@ -24,6 +24,21 @@ class ScoreTag(data.StructLayout):
 def group_count(config):
     """Shape of a counter of groups of T query rows."""
     return range((1 << config.address_bits + 1) // config.tokens + 2)
+
+
+class AttentionCounts(wiring.Signature):
+    """What a cycle adds to the lane's counters: vectors read, connections computed, why a pass waits."""
+
+    def __init__(self, config):
+        vectors = range(config.vectors_per_cycle + 1)
+        super().__init__({
+            "key_reads": Out(vectors),
+            "value_reads": Out(vectors),
+            "connections": Out(range(config.tokens + 1)),
+            "stall_schedule": Out(1),
+            "stall_softmax": Out(1),
+            "stall_drain": Out(1),
+        })
 
 
 class AttentionPass(wiring.Component):
@@ -39,7 +54,6 @@ class AttentionPass(wiring.Component):
         self.config = config
         port = MemoryRead(config.address_bits, config.word_bits)
         groups = group_count(config)
-        vectors = range(config.vectors_per_cycle + 1)
         super().__init__({
             "command": In(CommandLayout(config)),
             "start": In(1),
@@ -48,8 +62,7 @@ class AttentionPass(wiring.Component):
             "active": Out(1),
             "vectors": Out(port).array(config.vectors_per_cycle),
             "queries": Out(port),
-            "load": Out(stream.Signature(LoadLayout(config.rmmu), always_ready=True)),
-            "beat": Out(stream.Signature(BeatLayout(config.rmmu), always_ready=True)),
+            **driver_ports(config.rmmu),
             "weight_enable": Out(config.tokens),
             "weight_advance": Out(config.tokens),
             "weight_half": Out(1),
@@ -59,12 +72,7 @@ class AttentionPass(wiring.Component):
             "softmax_groups": In(groups),
             "drained_groups": In(groups),
             "passed": Out(1),
-            "key_reads": Out(vectors),
-            "value_reads": Out(vectors),
-            "connections": Out(range(config.tokens + 1)),
-            "stall_schedule": Out(1),
-            "stall_softmax": Out(1),
-            "stall_drain": Out(1),
+            "counts": Out(AttentionCounts(config)),
         })
 
     def elaborate(self, platform):
@@ -97,10 +105,10 @@ class AttentionPass(wiring.Component):
                              unscored.eq(Mux(unscored > config.tokens, unscored - config.tokens, 0))]
         with m.Elif(weighed != scored):
             m.d.comb += [
-                self.stall_softmax.eq(self.softmax_groups <= weighed),
-                self.stall_drain.eq(~self.stall_softmax & (self.drained_groups < weighed)),
+                self.counts.stall_softmax.eq(self.softmax_groups <= weighed),
+                self.counts.stall_drain.eq(~self.counts.stall_softmax & (self.drained_groups < weighed)),
             ]
-            with m.If(~self.stall_softmax & ~self.stall_drain):
+            with m.If(~self.counts.stall_softmax & ~self.counts.stall_drain):
                 m.d.sync += [self.active.eq(1), self.replay.eq(1), weighed.eq(weighed + 1)]
                 m.d.comb += self.weight_restart.eq(1)
 
@@ -137,7 +145,7 @@ class AttentionPass(wiring.Component):
         word = Signal(range(config.max_words))
         last_word, begins = Signal(), Signal()
         m.d.comb += [last_word.eq(word + 1 == command.words), self.entries.ready.eq(self.active & last_word),
-                     self.stall_schedule.eq(self.active & ~self.entries.valid)]
+                     self.counts.stall_schedule.eq(self.active & ~self.entries.valid)]
         with m.If(~self.active):
             m.d.sync += begins.eq(1)
         with m.Elif(self.entries.valid):
@@ -212,9 +220,10 @@ class AttentionPass(wiring.Component):
         once = issued.valid & issued.last_word
         m.d.comb += reads.eq(sum(issued.rows[s].any() for s in streams))
         with m.If(once & issued.value):
-            m.d.comb += self.value_reads.eq(reads)
+            m.d.comb += self.counts.value_reads.eq(reads)
         with m.If(once & ~issued.value):
-            m.d.comb += [self.key_reads.eq(reads), self.connections.eq(sum(tokens[t] for t in range(config.tokens)))]
+            m.d.comb += [self.counts.key_reads.eq(reads),
+                         self.counts.connections.eq(sum(tokens[t] for t in range(config.tokens)))]
 
 
 def _union(rows, streams):

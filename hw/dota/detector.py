@@ -2,13 +2,14 @@
 
 import dataclasses
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Assert, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import field
 from hw.dota.mask_columns import MaskConfig, Masks
 from hw.dota.row_select import RowSelect
+from hw.stream.hold import assert_hold
 
 __all__ = ["Detector", "DetectorConfig", "Scores", "SelectMode"]
 
@@ -70,6 +71,7 @@ class Detector(wiring.Component):
     Parameters
     ----------
     config: :class:`DetectorConfig`
+    assertions: add checks of the rules on inputs, and that masks stay until they are taken (simulation)
 
     Members
     -------
@@ -82,8 +84,9 @@ class Detector(wiring.Component):
     masks: Out(stream of :class:`hw.dota.mask_columns.Masks`), registered; rows that a group lacks have empty masks
     """
 
-    def __init__(self, config):
+    def __init__(self, config, assertions=False):
         self.config = config
+        self.assertions = assertions
         super().__init__({
             "mode": In(SelectMode),
             "threshold": In(signed(config.score_bits)),
@@ -168,6 +171,8 @@ class Detector(wiring.Component):
             masks.append(Mux(rows[bank] > index, select.mask, 0))
         with m.If(moves & marking):
             m.d.sync += [beat.bits.eq(Cat(masks)), beat.last.eq(last.b)]
+        if self.assertions:
+            assert_hold(m, self.masks)
         return m
 
     def _load(self, m, buffers, full, rows, last_word):
@@ -189,3 +194,9 @@ class Detector(wiring.Component):
                 m.d.sync += [word.eq(0), row.eq(row + 1)]
                 with m.If(row + 1 == group_rows):
                     m.d.sync += [row.eq(0), bank.eq(~bank), full.bit_select(bank, 1).eq(1)]
+            if self.assertions:
+                m.d.sync += [
+                    Assert((group_rows != 0) & (group_rows <= self.config.tokens), "group_rows is not 1 to tokens"),
+                    Assert((self.keys != 0) & (self.keys <= self.config.max_keys), "keys is not 1 to max_keys"),
+                    Assert((self.mode == SelectMode.THRESHOLD) | (self.count != 0), "count is 0"),
+                ]

@@ -1,14 +1,14 @@
 """Dense matrix multiplication on the RMMU: sequencing of loads, beats and results of the lane's GEMM command."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.precision import Precision
 from hw.arith.multi_precision_pe import PeOp
-from hw.dota.lane_command import CommandLayout
+from hw.dota.lane_command import engine_ports
 from hw.dota.lane_memory import MemoryRead
-from hw.dota.rmmu import BeatLayout, LoadKind, LoadLayout
+from hw.dota.rmmu import LoadKind, driver_ports
 from hw.dota.tile_writer import TileTag
 
 __all__ = ["GemmEngine"]
@@ -23,7 +23,6 @@ class GemmEngine(wiring.Component):
     transposed B (with as many, a step loses one cycle). Throughput then: one beat a cycle; in the last chunk of a tile
     one in as many cycles as a result has words (1, 2 or 4). Cycles of a command: docs/dota/lane.md.
 
-    ``active`` is high while commands run; ``start`` is a pulse with ``command`` stable until ``finished``.
     Results leave through the RMMU's tag (see :class:`TileTag`) to the lane's tile writer.
     """
 
@@ -31,13 +30,10 @@ class GemmEngine(wiring.Component):
         self.config = config
         port = MemoryRead(config.address_bits, config.word_bits)
         super().__init__({
-            "command": In(CommandLayout(config)),
-            "start": In(1),
-            "finished": Out(1),
+            **engine_ports(config),
             "a": Out(port),
             "b": Out(port),
-            "load": Out(stream.Signature(LoadLayout(config.rmmu), always_ready=True)),
-            "beat": Out(stream.Signature(BeatLayout(config.rmmu), always_ready=True)),
+            **driver_ports(config.rmmu),
             "writer_idle": In(1),
             "stalled": Out(1),
         })

@@ -5,7 +5,7 @@ product, a softmax, a change of number format, or a whole sparse attention. The 
 attention are two command lists on the same hardware.
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +19,7 @@ from hw.dota.rmmu import Rmmu
 from hw.dota.row_engine import RowEngine
 from hw.dota.tile_writer import TileWriter
 from hw.stream.connect import connect
+from hw.stream.hold import assert_hold
 
 __all__ = ["CommandLayout", "Lane", "LaneConfig", "LaneCounter", "LaneOp"]
 
@@ -34,10 +35,11 @@ class Lane(wiring.Component):
     ``error`` rises and stays when two readers met in one bank, which is an error of the program.
 
     Throughput of each command: see the engines. Number formats: docs/dota/lane.md.
+    ``assertions``: add checks of invariants, in the parts too (simulation).
     """
 
-    def __init__(self, config):
-        self.config = config
+    def __init__(self, config, *, assertions=False):
+        self.config, self.assertions = config, assertions
         super().__init__({
             "commands": In(stream.Signature(CommandLayout(config))),
             "write": In(stream.Signature(HostWrite(config))),
@@ -54,13 +56,14 @@ class Lane(wiring.Component):
         config = self.config
         streams = config.vectors_per_cycle
         m.submodules.memory = memory = LaneMemory(banks=config.banks, bank_words=config.bank_words,
-                                                  word_bits=config.word_bits, readers=streams + 2, copies=4)
+                                                  word_bits=config.word_bits, readers=streams + 2, copies=4,
+                                                  assertions=self.assertions)
         m.submodules.rmmu = rmmu = Rmmu(config.rmmu)
-        m.submodules.mfu = mfu = Mfu(config.mfu)
+        m.submodules.mfu = mfu = Mfu(config.mfu, assertions=self.assertions)
         m.submodules.gemm = gemm = GemmEngine(config)
         m.submodules.rows = rows = RowEngine(config)
-        m.submodules.attention = attention = AttentionEngine(config)
-        m.submodules.writer = writer = TileWriter(config)
+        m.submodules.attention = attention = AttentionEngine(config, assertions=self.assertions)
+        m.submodules.writer = writer = TileWriter(config, assertions=self.assertions)
 
         command = Signal(CommandLayout(config), reset_less=True)
         busy, begin = Signal(), Signal()
@@ -104,6 +107,10 @@ class Lane(wiring.Component):
         self._counters(m, rmmu, gemm, rows, attention, command, busy)
         with m.If(memory.conflict):
             m.d.sync += self.error.eq(1)
+        if self.assertions:
+            assert_hold(m, self.read_data)
+            ended = gemm.finished + rows.finished + attention.finished
+            m.d.sync += Assert(ended <= busy, "more commands end than run")
         return m
 
     def _memory(self, m, memory, gemm, rows, attention, writer, busy, attend, command):
@@ -148,14 +155,14 @@ class Lane(wiring.Component):
         steps = {
             LaneCounter.CYCLES: busy,
             LaneCounter.RMMU_BEATS: rmmu.beat.valid,
-            LaneCounter.KEY_READS: attention.key_reads,
-            LaneCounter.VALUE_READS: attention.value_reads,
+            LaneCounter.KEY_READS: attention.counts.key_reads,
+            LaneCounter.VALUE_READS: attention.counts.value_reads,
             LaneCounter.ROUNDS: attention.round,
-            LaneCounter.CONNECTIONS: attention.connections,
+            LaneCounter.CONNECTIONS: attention.counts.connections,
             LaneCounter.STALL_LOAD: gemm.stalled,
-            LaneCounter.STALL_SCHEDULE: attention.stall_schedule,
-            LaneCounter.STALL_SOFTMAX: attention.stall_softmax | rows.stalled,
-            LaneCounter.STALL_DRAIN: attention.stall_drain,
+            LaneCounter.STALL_SCHEDULE: attention.counts.stall_schedule,
+            LaneCounter.STALL_SOFTMAX: attention.counts.stall_softmax | rows.stalled,
+            LaneCounter.STALL_DRAIN: attention.counts.stall_drain,
         }
         for phase in range(PHASES):
             steps[LaneCounter(LaneCounter.CYCLES_PHASE0.value + phase)] = busy & (command.phase == phase)

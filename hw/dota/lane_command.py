@@ -4,6 +4,7 @@ import dataclasses
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, enum
+from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.arith.precision import Precision
@@ -13,7 +14,7 @@ from hw.dota.mfu import MfuConfig
 from hw.dota.rmmu import RmmuConfig
 from hw.dota.scheduler import SchedulerConfig
 
-__all__ = ["CommandLayout", "LaneConfig", "LaneOp", "LaneCounter", "PHASES", "SCORE_BITS"]
+__all__ = ["CommandLayout", "LaneConfig", "LaneOp", "LaneCounter", "PHASES", "SCORE_BITS", "engine_ports"]
 
 #: Width of the estimated scores that the Detector reads.
 SCORE_BITS = 8
@@ -162,3 +163,8 @@ class CommandLayout(data.StructLayout):
             "scale": unsigned(16),
             "scale_shift": unsigned(5),
         })
+
+
+def engine_ports(config):
+    """Ports, by name, of what runs commands: ``start`` is a pulse, ``command`` is stable until ``finished``."""
+    return {"command": In(CommandLayout(config)), "start": In(1), "finished": Out(1)}

@@ -1,6 +1,6 @@
 """The banked SRAM of a lane (thesis 7.6.4: ten banks of 64 KB): several read ports, one write port with copies."""
 
-from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.hdl import Array, Assert, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -35,11 +35,13 @@ class LaneMemory(wiring.Component):
     program (``conflict`` rises in that cycle and one of them gets wrong data). The copies of a write must lie in
     different banks.
 
-    Parameters: number of ``readers``, ``copies`` (greatest number of copies of a write), geometry of the SRAM.
+    Parameters: number of ``readers``, ``copies`` (greatest number of copies of a write), geometry of the SRAM;
+    ``assertions``, whether to check the rule on copies.
     """
 
-    def __init__(self, *, banks, bank_words, word_bits, readers, copies):
+    def __init__(self, *, banks, bank_words, word_bits, readers, copies, assertions=False):
         self.banks, self.bank_words, self.word_bits, self.copies = banks, bank_words, word_bits, copies
+        self.assertions = assertions
         self.offset_bits = ceil_log2(bank_words)
         self.address_bits = self.offset_bits + ceil_log2(banks)
         super().__init__({
@@ -69,14 +71,17 @@ class LaneMemory(wiring.Component):
             m.d.comb += [bank.read_enable.eq(Cat(hits).any()), bank.read_address.eq(address)]
             conflicts.append(sum(hits) > 1)
             outputs.append(bank.read_data)
-            address, mask = 0, 0
+            address, mask, write_hits = 0, 0, []
             for k, target in enumerate(targets):
                 hit = Signal(name=f"write_hit_{b}_{k}")
                 m.d.comb += hit.eq((target[self.offset_bits:] == b) & (self.write.copies >= k))
+                write_hits.append(hit)
                 address = address | (target[:self.offset_bits] & hit.replicate(self.offset_bits))
                 mask = mask | (self.write.mask & hit.replicate(GRAINS))
             m.d.comb += [bank.write_address.eq(address), bank.write_data.eq(self.write.data),
                          bank.write_mask.eq(mask)]
+            if self.assertions:
+                m.d.sync += Assert(~self.write.mask.any() | (sum(write_hits) <= 1), "two copies meet in a bank")
         m.d.comb += self.conflict.eq(Cat(conflicts).any())
         for k, port in enumerate(self.reads):
             chosen = Signal(ceil_log2(self.banks), name=f"chosen_{k}")

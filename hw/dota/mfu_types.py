@@ -1,11 +1,12 @@
 """Operations, beats and number formats of the multi-function unit."""
 
-from amaranth.lib import data, enum
+from amaranth.lib import data, enum, stream
+from amaranth.lib.wiring import In, Out
 
 from hw.arith.precision import Precision
 
 __all__ = ["EXP_FRACTION", "EXP_INTEGER", "FACTOR_FRACTION", "MfuInput", "MfuOp", "MfuOutput", "SUM_FRACTION",
-           "TERM_FRACTION"]
+           "TERM_FRACTION", "user_ports"]
 
 EXP_FRACTION = 12
 """Fraction bits of the exponent of softmax; EXP_INTEGER bits stand before the point."""
@@ -43,3 +44,8 @@ class MfuOutput(data.StructLayout):
 
     def __init__(self, lanes):
         super().__init__({"data": lanes * 16, "count": range(lanes + 1), "last": 1})
+
+
+def user_ports(lanes):
+    """Ports, by name, of a component that uses an MFU of this many lanes."""
+    return {"to_mfu": Out(stream.Signature(MfuInput(lanes))), "from_mfu": In(stream.Signature(MfuOutput(lanes)))}

@@ -18,7 +18,7 @@ from hw.arith.precision import Precision
 from hw.arith.segmented import SegmentedAdder, widen_segments
 from hw.config import Config, ConfigError, field
 
-__all__ = ["BeatLayout", "LoadKind", "LoadLayout", "ResultLayout", "Rmmu", "RmmuConfig", "RowControl"]
+__all__ = ["BeatLayout", "LoadKind", "LoadLayout", "ResultLayout", "Rmmu", "RmmuConfig", "RowControl", "driver_ports"]
 
 ACC_WIDTH = 44
 DOT_WIDTH = 48
@@ -138,6 +138,14 @@ def _spread(word, config):
     to both operands and does not matter.
     """
     return Cat(word[16 * (c + half * config.cols):][:16] for c in range(config.cols) for half in range(2))
+
+
+def driver_ports(config):
+    """Ports, by name, of a component that drives an RMMU of this :class:`RmmuConfig`."""
+    return {
+        "load": Out(stream.Signature(LoadLayout(config), always_ready=True)),
+        "beat": Out(stream.Signature(BeatLayout(config), always_ready=True)),
+    }
 
 
 class RmmuRow(wiring.Component):

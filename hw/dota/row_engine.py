@@ -1,14 +1,14 @@
 """Rows through the MFU: sequencing of the lane's SOFTMAX and CONVERT commands."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
 
 from hw.arith.precision import Precision
-from hw.dota.lane_command import CommandLayout, LaneOp
+from hw.dota.lane_command import LaneOp, engine_ports
 from hw.dota.lane_memory import GRAINS, MemoryRead, MemoryWrite
-from hw.dota.mfu_types import MfuInput, MfuOp, MfuOutput
+from hw.dota.mfu_types import MfuOp, user_ports
 
 __all__ = ["RowEngine"]
 
@@ -24,20 +24,16 @@ def grains(precision):
 class RowEngine(wiring.Component):
     """Reads rows beat by beat (C elements), sends them through the MFU, writes the answers.
 
-    Throughput: one beat a cycle as long as the MFU takes one. ``start`` is a pulse with ``command`` stable until
-    ``finished``; ``stalled`` while a beat waits for the MFU.
+    Throughput: one beat a cycle as long as the MFU takes one. ``stalled`` while a beat waits for the MFU.
     """
 
     def __init__(self, config):
         self.config = config
         super().__init__({
-            "command": In(CommandLayout(config)),
-            "start": In(1),
-            "finished": Out(1),
+            **engine_ports(config),
             "read": Out(MemoryRead(config.address_bits, config.word_bits)),
             "write": Out(MemoryWrite(config.address_bits, config.word_bits)),
-            "to_mfu": Out(stream.Signature(MfuInput(config.cols))),
-            "from_mfu": In(stream.Signature(MfuOutput(config.cols))),
+            **user_ports(config.cols),
             "stalled": Out(1),
         })
 

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from hw.arith.fixed import Requantize
 from hw.dota.attention_pass import ScoreTag, group_count
-from hw.dota.mfu_types import MfuInput, MfuOp, MfuOutput
+from hw.dota.mfu_types import MfuOp, user_ports
 from hw.dota.rmmu import ResultLayout
 from hw.dota.tile_writer import MAX_SHIFT
 from hw.memory.sram import SramBank
@@ -36,8 +36,7 @@ class RowSoftmax(wiring.Component):
             "start": In(1),
             "shift": In(6),
             "result": In(stream.Signature(ResultLayout(config.rmmu), always_ready=True)),
-            "to_mfu": Out(stream.Signature(MfuInput(config.cols))),
-            "from_mfu": In(stream.Signature(MfuOutput(config.cols))),
+            **user_ports(config.cols),
             "weight_enable": In(tokens),
             "weight_advance": In(tokens),
             "weight_half": In(1),

@@ -1,6 +1,6 @@
 """Results of the RMMU on their way to the SRAM: requantize, pack, write."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Assert, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -70,11 +70,12 @@ class TileWriter(wiring.Component):
 
     A result of R x L lanes with b bits each is L x b / 16 words, written in as many cycles; the sender leaves that
     many cycles between results. A result smaller than a word goes to its eighths of the word, the rest is kept.
-    Latency: the first word is written in the cycle after ``result``; ``idle`` when nothing waits.
+    Latency: the first word is written in the cycle after ``result``; ``idle`` when nothing waits. ``assertions``:
+    whether to check that the sender does.
     """
 
-    def __init__(self, config):
-        self.config = config
+    def __init__(self, config, *, assertions=False):
+        self.config, self.assertions = config, assertions
         super().__init__({
             "mode": In(Precision), "out": In(Precision), "shift": In(6),
             "result": In(stream.Signature(ResultLayout(config.rmmu), always_ready=True)),
@@ -124,4 +125,6 @@ class TileWriter(wiring.Component):
         with m.If(pending != 0):
             mask = (eighths << tag.eighth)[:8]
             m.d.comb += self.write.mask.eq(Cat(mask[k // 2] for k in range(GRAINS)))
+        if self.assertions:
+            m.d.sync += Assert(~self.result.valid | (pending <= 1), "a result comes before the last one is written")
         return m
