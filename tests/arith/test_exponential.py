@@ -7,51 +7,29 @@ import pytest
 
 from golden.arith import exponential as golden
 from golden.arith.exponential import EXP_FRACTION, EXP_INTEGER, RESULT_FRACTION, exponential
-from sim.bench import start
-from sim.context import context
+from hw.arith.exponential import Exponential
+
+from .bench_pipeline import compare_every_cycle, run
 
 ALL = np.arange(1 << (EXP_FRACTION + EXP_INTEGER))
 
 
 @cocotb.test()
 async def every_input(dut):
-    """All inputs in a random order, one a cycle; each result ``latency`` cycles later."""
-    bench = await start(dut, timeout=None)
-    inputs = context().rng.permutation(ALL)
-    expected = exponential(inputs)
-    if context().options.get("corrupt"):
-        expected[len(expected) // 2] ^= 1
-    latency = context().options["latency"]
-    for cycle in range(len(inputs) + latency):
-        if cycle < len(inputs):
-            dut.x.value = int(inputs[cycle])
-        await bench.cycles(1)
-        # What is read here was produced by the edge before this one.
-        if cycle >= latency:
-            got, index = int(dut.y.value), cycle - latency
-            assert got == expected[index], f"x = {inputs[index]}: expected {expected[index]}, got {got}"
-
-
-def run(**options):
-    from hw.arith.exponential import Exponential
-    from resilin.simulate import simulate_component
-
-    unit = Exponential()
-    return simulate_component(unit, __name__, options={"latency": unit.latency, **options})
+    """All inputs in a random order."""
+    await compare_every_cycle(dut, lambda rng: rng.permutation(ALL), exponential)
 
 
 def test_every_input():
-    run()
+    run(Exponential(), __name__)
 
 
-def test_a_wrong_expectation_fails():
+def test_wrong_expectation_fails():
     with pytest.raises(AssertionError, match="expected"):
-        run(corrupt=True)
+        run(Exponential(), __name__, corrupt=True)
 
 
 def test_table_bits_are_the_documented_ones():
-    from hw.arith.exponential import Exponential
-
     assert Exponential().table_size == 32 * (16 + 10)
 
 
@@ -73,7 +51,5 @@ def test_refuses_what_is_out_of_range(x):
 @pytest.mark.parametrize("bad", [{"table_bits": 0}, {"table_bits": 12}, {"result_fraction": 32},
                                  {"result_fraction": 14}])
 def test_refuses_bad_sizes(bad):
-    from hw.arith.exponential import Exponential
-
     with pytest.raises(ValueError, match=next(iter(bad))):
         Exponential(**bad)

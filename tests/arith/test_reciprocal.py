@@ -7,8 +7,9 @@ import pytest
 
 from golden.arith import reciprocal as golden
 from golden.arith.reciprocal import ARGUMENT_FRACTION, MANTISSA_FRACTION, RESULT_FRACTION, reciprocal
-from sim.bench import start
-from sim.context import context
+from hw.arith.reciprocal import Reciprocal
+
+from .bench_pipeline import compare_every_cycle, run
 
 WIDTH = 32
 ONE = 1 << ARGUMENT_FRACTION
@@ -17,48 +18,29 @@ MANTISSAS = ((1 << MANTISSA_FRACTION) + np.arange(1 << MANTISSA_FRACTION)) << (A
 REST = (1 << (ARGUMENT_FRACTION - MANTISSA_FRACTION)) - 1
 
 
-@cocotb.test()
-async def every_mantissa(dut):
-    """Every mantissa, random exponents and low bits, and all powers of two, one a cycle."""
-    bench = await start(dut, timeout=None)
-    rng, latency = context().rng, context().options["latency"]
+def mantissas_and_powers(rng):
+    """Every mantissa with random exponents and low bits, and all powers of two, in a random order."""
     exponents = rng.integers(0, WIDTH - ARGUMENT_FRACTION, len(MANTISSAS))
     low = rng.integers(0, 1 << exponents)
     powers = ONE << np.arange(WIDTH - ARGUMENT_FRACTION)
-    inputs = rng.permutation(np.concatenate([(MANTISSAS << exponents) + low, powers, 2 * powers - 1, [ONE + 1]]))
-    expected = reciprocal(inputs)
-    if context().options.get("corrupt"):
-        expected[len(expected) // 2] ^= 1
-    for cycle in range(len(inputs) + latency):
-        if cycle < len(inputs):
-            dut.x.value = int(inputs[cycle])
-        await bench.cycles(1)
-        # What is read here was produced by the edge before this one.
-        if cycle >= latency:
-            got, index = int(dut.y.value), cycle - latency
-            assert got == expected[index], f"x = {inputs[index]}: expected {expected[index]}, got {got}"
+    return rng.permutation(np.concatenate([(MANTISSAS << exponents) + low, powers, 2 * powers - 1, [ONE + 1]]))
 
 
-def run(**options):
-    from hw.arith.reciprocal import Reciprocal
-    from resilin.simulate import simulate_component
-
-    unit = Reciprocal(WIDTH)
-    return simulate_component(unit, __name__, options={"latency": unit.latency, **options})
+@cocotb.test()
+async def every_mantissa(dut):
+    await compare_every_cycle(dut, mantissas_and_powers, reciprocal)
 
 
 def test_every_mantissa():
-    run()
+    run(Reciprocal(WIDTH), __name__)
 
 
-def test_a_wrong_expectation_fails():
+def test_wrong_expectation_fails():
     with pytest.raises(AssertionError, match="expected"):
-        run(corrupt=True)
+        run(Reciprocal(WIDTH), __name__, corrupt=True)
 
 
 def test_table_bits_are_the_documented_ones():
-    from hw.arith.reciprocal import Reciprocal
-
     assert Reciprocal(WIDTH).table_size == 64 * (18 + 11)
 
 
@@ -81,7 +63,5 @@ def test_refuses_what_is_out_of_range(x):
 
 
 def test_refuses_bad_sizes():
-    from hw.arith.reciprocal import Reciprocal
-
     with pytest.raises(ValueError, match="width = 22"):
         Reciprocal(22)
