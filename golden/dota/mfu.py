@@ -142,8 +142,8 @@ def process(beats, lanes, max_row, scale, scale_shift):
     """What leaves the unit for what enters: a beat for a beat.
 
     ``beats``: dicts with the fields of ``input`` (``data``, ``count``, ``last``, ``op``, ``precision``, ``shift``; see
-    ``hw.dota.mfu.MfuInput``). Returns dicts of ``data``, ``count``, ``last``. ``ValueError`` for a count of more than
-    ``lanes``, a row of more than ``max_row / lanes`` beats, a conversion inside a softmax row, an unfinished row.
+    ``hw.dota.mfu.MfuInput``). Returns dicts of ``data``, ``count``, ``last``. A row is cut after ``max_row / lanes``
+    beats. ``ValueError`` for a count of more than ``lanes``, a conversion inside a softmax row, an unfinished row.
     """
     results, row = [], []
     for beat in beats:
@@ -152,9 +152,7 @@ def process(beats, lanes, max_row, scale, scale_shift):
             raise ValueError(f"count = {count} is not allowed: count must be from 0 to {lanes}")
         if op is MfuOp.SOFTMAX:
             row.append(unpack(beat["data"], 16, count))
-            if len(row) > max_row // lanes:
-                raise ValueError(f"a row has {len(row)} beats, more than {max_row // lanes}")
-            if beat["last"]:
+            if beat["last"] or len(row) == max_row // lanes:
                 weights = softmax(np.concatenate(row)[None], None, scale, scale_shift)[0]
                 ends = np.cumsum([len(part) for part in row])
                 for part in np.split(weights, ends[:-1]):

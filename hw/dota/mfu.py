@@ -83,7 +83,8 @@ class Mfu(wiring.Component):
 
     Weights are Q0.15 (0 to 32767) and within 2^-11 of the exact softmax. QUANTIZE and DEQUANTIZE beats may stand
     between softmax rows, not inside one; their ``last`` is passed on and means nothing else. A softmax row has at most
-    ``config.row_beats`` beats, any of them partial or empty; numbers from ``count`` on are ignored.
+    ``config.row_beats`` beats, any of them partial or empty; numbers from ``count`` on are ignored. A longer row is
+    cut: each ``row_beats`` beats of it are a row of their own, and ``last`` at ``output`` tells.
 
     Latency: a row of b beats that comes in without gaps and meets an empty unit has its first beat at ``output``
     ``config.row_latency(b)`` = ``config.latency`` + 2 b cycles after that of its own went in. Throughput: one beat a
@@ -130,11 +131,19 @@ class Mfu(wiring.Component):
             m.submodules[name] = queues[name] = Fifo(shape, depth, assertions=self.assertions)
         rows, maxima, terms, factors, outputs = queues.values()
 
-        # Pass one, on the way into the row buffer.
-        connect(m, wiring.flipped(self.input), rows.i)
+        # Pass one, on the way into the row buffer, which holds a row of row_beats beats: a longer one is cut.
+        beat = Signal.like(self.input.payload, name="beat")
+        inside = Signal(range(self.config.row_beats))
+        taken = self.input.valid & self.input.ready
+        m.d.comb += beat.eq(self.input.payload)
+        with m.If((inside == self.config.row_beats - 1) & (beat.op == MfuOp.SOFTMAX)):
+            m.d.comb += beat.last.eq(1)
+        with m.If(taken):
+            m.d.sync += inside.eq(Mux(ends_row(beat), 0, inside + 1))
         m.d.comb += [
-            maximum_pass.valid.eq(self.input.valid & self.input.ready),
-            maximum_pass.beat.eq(self.input.payload),
+            rows.i.valid.eq(self.input.valid), self.input.ready.eq(rows.i.ready), rows.i.payload.eq(beat),
+            maximum_pass.valid.eq(taken),
+            maximum_pass.beat.eq(beat),
             maxima.i.valid.eq(maximum_pass.done),
             maxima.i.payload.eq(maximum_pass.maximum),
         ]
@@ -175,7 +184,7 @@ class Mfu(wiring.Component):
         ]
         connect(m, outputs.o, wiring.flipped(self.output))
         if self.assertions:
-            self._check(m, queues)
+            self._check(m, queues, taken, inside)
         return m
 
     def _places(self, m, name, depth, take, give):
@@ -187,15 +196,12 @@ class Mfu(wiring.Component):
             m.d.sync += places.eq(places + 1)
         return places != 0
 
-    def _check(self, m, queues):
+    def _check(self, m, queues, taken, inside):
         """Rules of use, and what follows from the promised places."""
         beat = self.input.payload
-        inside = Signal(range(self.config.row_beats + 1))
-        with m.If(self.input.valid & self.input.ready):
-            m.d.sync += inside.eq(Mux(ends_row(beat), 0, inside + 1))
+        with m.If(taken):
             m.d.sync += [
                 Assert(beat.count <= self.config.lanes, "count is more than lanes"),
-                Assert(inside < self.config.row_beats, "a row has more than row_beats beats"),
                 Assert((inside == 0) | (beat.op == MfuOp.SOFTMAX), "a conversion stands inside a softmax row"),
             ]
         for name, queue in queues.items():

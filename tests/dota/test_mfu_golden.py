@@ -98,9 +98,16 @@ def beat(**fields):
 
 
 @pytest.mark.parametrize("beats, words", [
-    ([beat(count=5)], "count = 5"), ([beat()] * 3, "3 beats"), ([beat()], "ends inside"),
+    ([beat(count=5)], "count = 5"), ([beat()] * 3, "ends inside"), ([beat()], "ends inside"),
     ([beat(), beat(op=MfuOp.QUANTIZE)], "QUANTIZE is not allowed"),
 ])
 def test_process_refuses_broken_rows(beats, words):
     with pytest.raises(ValueError, match=words):
         golden.process(beats, lanes=4, max_row=8, scale=1, scale_shift=0)
+
+
+def test_long_row_is_cut():
+    beats = [beat(data=golden.pack([300 * k, 0, 7, -9], 16), last=int(k == 4)) for k in range(5)]
+    settings = dict(lanes=4, max_row=8, scale=4096, scale_shift=0)
+    parts = [beats[0], beats[1] | {"last": 1}, beats[2], beats[3] | {"last": 1}, beats[4]]
+    assert golden.process(beats, **settings) == golden.process(parts, **settings)
