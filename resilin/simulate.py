@@ -12,6 +12,7 @@ from hw.generate import generate
 from sim import runner
 
 from . import registry
+from .options import check_seed
 
 __all__ = ["describe_layout", "simulate", "simulate_component"]
 
@@ -60,8 +61,13 @@ def _choose_seed(seed):
     """``seed``, or ``RESILIN_SEED`` from the environment when that is set, or a random one for ``None``."""
     replay = os.environ.get("RESILIN_SEED")
     if replay is not None:
+        if not replay.isdecimal():
+            raise ValueError(f"RESILIN_SEED = {replay!r} is not allowed: it must be an integer of at least 0")
         return int(replay)
-    return random.SystemRandom().randrange(2**32) if seed is None else seed
+    if seed is None:
+        return random.SystemRandom().randrange(2**32)
+    check_seed(seed)
+    return seed
 
 
 def simulate_component(component, test_module, *, name=None, config=None, options=None, preset=None, seed=1,
@@ -82,8 +88,9 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     quiet: print nothing
     edit: a function from the generated Verilog to the text that is simulated in its place (for mutants)
 
-    Returns a :class:`sim.runner.Result`. Raises ``AssertionError`` (:class:`sim.runner.SimulationError`) when a test
-    or an assertion of the design failed, the simulator crashed, or no test ran.
+    Returns a :class:`sim.runner.Result`. Raises ``ValueError`` for a negative seed, and ``AssertionError``
+    (:class:`sim.runner.SimulationError`) when a test or an assertion of the design failed, the simulator crashed, or
+    no test ran.
     """
     name = name or type(component).__name__.lower()
     seed = _choose_seed(seed)
@@ -111,11 +118,12 @@ def simulate(block, *, preset="small", overrides=None, options=None, seed=1, tes
     Parameters: ``block`` its name, ``preset`` and ``overrides`` (a dict of fields) make its configuration, the others
     as in :func:`simulate_component`. Assertions in the block are on.
 
-    Returns a :class:`sim.runner.Result`. Raises ``ValueError`` for an unknown block or configuration value and
+    Returns a :class:`sim.runner.Result`. Raises ``ValueError`` for an unknown block, configuration value or seed and
     ``AssertionError`` when the run failed.
     """
     found = registry.find(block)
     config = found.config_class.preset(preset, overrides)
+    seed = _choose_seed(seed)
     return simulate_component(
         _make(found.component_class, config), found.tests, name=found.name, config=config.to_dict(), preset=preset,
         options=options, seed=seed, testcase=testcase, waves=waves, simulator=simulator, timeout=timeout, quiet=quiet,

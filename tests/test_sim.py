@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
-from resilin.simulate import describe_layout, simulate_component
+from resilin.simulate import describe_layout, simulate, simulate_component
 from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage, NotCovered, merge
@@ -194,6 +194,12 @@ def test_seed_replays(monkeypatch):
     assert drawn(seed=7) == first != drawn(seed=8)
     monkeypatch.setenv("RESILIN_SEED", "7")
     assert drawn(seed=9) == first
+    monkeypatch.setenv("RESILIN_SEED", "x7")
+    with pytest.raises(ValueError, match="RESILIN_SEED = 'x7' is not allowed"):
+        simulate("scheduler")
+    monkeypatch.delenv("RESILIN_SEED")
+    with pytest.raises(ValueError, match="seed = -1 is not allowed"):
+        simulate("scheduler", seed=-1)
 
 
 @pytest.mark.parametrize("simulator, waves", [("verilator", "vcd"), ("icarus", "vcd"), ("icarus", "fst")])
