@@ -80,6 +80,19 @@ class RoundPick(wiring.Component):
         """Masks of the buffers that can receive a moved ID: it leaves a buffer short of a row, and loses a row."""
         return [mask for mask in range(1, 1 << tokens) if mask.bit_count() <= tokens - 2]
 
+    # What slot i can hold: the first pick has the most rows, each slot before has one at least, a borrowed ID two or
+    # more. So slot 0 and the last slot never borrow, and a mask in slot i has at most T - i rows.
+
+    @staticmethod
+    def sources(tokens, slot):
+        """Masks of the buffers that can be the source of a slot."""
+        return [mask for mask in range(1, 1 << tokens) if mask.bit_count() <= tokens - slot]
+
+    @staticmethod
+    def borrowing_slots(tokens):
+        """Slots that can hold a borrowed ID."""
+        return range(1, tokens - 1)
+
     def _whole(self, m):
         """Picks of whole IDs, one a step (0: none), and the rows they leave over."""
         every = (1 << self.tokens) - 1
@@ -126,7 +139,7 @@ class RoundPick(wiring.Component):
         valid = Cat(pick.any() for pick in whole)  # a thermometer: whole picks end where the first is missing
         for index, slot in enumerate(self.slots):
             source, rows = whole[index], whole[index]
-            for step in range(min(index, len(borrowed))):
+            for step in range(min(index, len(borrowed)) if index in self.borrowing_slots(self.tokens) else 0):
                 turn = valid[index - step - 1] & ~valid[index - step]
                 source = source | Mux(turn, borrowed[step][0], 0)
                 rows = rows | Mux(turn, borrowed[step][1], 0)

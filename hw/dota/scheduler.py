@@ -125,10 +125,10 @@ class Scheduler(wiring.Component):
         round_ = Signal.like(self.rounds.payload, reset_less=True)
         m.d.comb += self.rounds.payload.eq(round_)
         ids = []
-        for slot in chosen.slots:
+        for index, slot in enumerate(chosen.slots):
             head = 0
-            for name, buffer in buffers.items():
-                head = head | Mux(slot.source == name, buffer.head, 0)
+            for name in RoundPick.sources(self.config.tokens, index):
+                head = head | Mux(slot.source == name, buffers[name].head, 0)
             ids.append(Signal(self.config.id_bits, name=f"id_{len(ids)}"))
             m.d.comb += ids[-1].eq(head)
         with m.If(step):
@@ -140,7 +140,8 @@ class Scheduler(wiring.Component):
                 m.d.sync += [pick.valid.eq(slot.source.any()), pick.id.eq(id_), pick.rows.eq(slot.rows)]
         for name in RoundPick.receivers(self.config.tokens):
             take_id, here = 0, []
-            for slot, id_ in list(zip(chosen.slots, ids))[1:]:  # slot 0 never borrows
+            for index in RoundPick.borrowing_slots(self.config.tokens):
+                slot = chosen.slots[index]
                 here.append((slot.source ^ slot.rows) == name)
-                take_id = take_id | Mux(here[-1], id_, 0)
+                take_id = take_id | Mux(here[-1], ids[index], 0)
             m.d.comb += [buffers[name].take.eq(chosen_valid & Cat(*here).any()), buffers[name].take_id.eq(take_id)]

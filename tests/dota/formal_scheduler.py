@@ -34,9 +34,13 @@ class PickProof(wiring.Component):
         names = range(1, 1 << self.tokens)
         m.d.comb += pick.nonempty.eq(self.nonempty & ~1)
         used, covered, closed = 0, 0, 1
-        for slot in pick.slots:
+        for index, slot in enumerate(pick.slots):
             valid = slot.source.any()
+            sources = RoundPick.sources(self.tokens, index)
+            if index not in RoundPick.borrowing_slots(self.tokens):
+                m.d.comb += Assert(slot.source == slot.rows, "a slot borrows that cannot")
             m.d.comb += [
+                Assert(~valid | Cat(slot.source == mask for mask in sources).any(), "a slot has too large a buffer"),
                 Assert(valid == slot.rows.any(), "an ID for no row"),
                 Assert((slot.rows & ~slot.source) == 0, "a row that does not need the ID"),
                 Assert((slot.rows & covered) == 0, "a row gets two IDs"),
@@ -49,7 +53,6 @@ class PickProof(wiring.Component):
             used, covered, closed = used | flag, covered | slot.rows, valid
         m.d.comb += [
             Assert(pick.pop == used), Assert(~pick.nonempty.any() | pick.slots[0].source.any(), "no progress"),
-            Assert(pick.slots[0].source == pick.slots[0].rows, "the first pick is borrowed"),
         ]
         for name in names:
             moved = [(slot.source ^ slot.rows) == name for slot in pick.slots]
