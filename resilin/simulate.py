@@ -5,7 +5,7 @@ import os
 import pathlib
 import random
 
-from amaranth.hdl import Shape
+from amaranth.hdl import Fragment, Shape
 from amaranth.lib import data, wiring
 
 from hw.generate import generate
@@ -71,7 +71,8 @@ def _choose_seed(seed):
 
 
 def simulate_component(component, test_module, *, name=None, config=None, options=None, preset=None, seed=1,
-                       testcase=None, waves=False, simulator="verilator", timeout=600, quiet=False, edit=None):
+                       testcase=None, waves=False, simulator="verilator", timeout=600, quiet=False, verilog=None,
+                       max_failures=0):
     """Run cocotb tests on a component that is not in the registry (a FIFO, a processing element, ...).
 
     Parameters
@@ -86,7 +87,8 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     simulator: ``"verilator"`` or ``"icarus"``
     timeout: wall-clock seconds after which the run is ended as hung
     quiet: print nothing
-    edit: a function from the generated Verilog to the text that is simulated in its place (for mutants)
+    verilog: text that is simulated in place of what is generated from the component
+    max_failures: failed tests after which no further test is run; 0: all are run
 
     Returns a :class:`sim.runner.Result`. Raises ``ValueError`` for a negative seed, and ``AssertionError``
     (:class:`sim.runner.SimulationError`) when a test or an assertion of the design failed, the simulator crashed, or
@@ -98,11 +100,15 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     inputs, layouts = _ports(component)
     tell = print if not quiet else lambda text: None
     tell(f"simulate {name}: simulator {simulator}, seed {seed}")
-    verilog = generate(component, name)
+    if verilog is None:
+        verilog = generate(component, name)
+    else:
+        Fragment.get(component, None)  # Amaranth warns of a component that is dropped
     result = runner.run(
-        edit(verilog) if edit else verilog, name, test_module, seed=seed, testcase=testcase, simulator=simulator,
+        verilog, name, test_module, seed=seed, testcase=testcase, simulator=simulator,
         waves=waves,
         wave_file=pathlib.Path("build") / "waves" / f"{name}-{seed}.{waves}", timeout=timeout,
+        max_failures=max_failures,
         context=dict(block=name, preset=preset, config=config or {}, options=options or {}, seed=seed,
                      simulator=simulator, inputs=inputs, layouts=layouts))
     tell(result.log)
@@ -112,7 +118,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
 
 
 def simulate(block, *, preset="small", overrides=None, options=None, seed=1, testcase=None, waves=False,
-             simulator="verilator", timeout=600, quiet=False, edit=None):
+             simulator="verilator", timeout=600, quiet=False, verilog=None, max_failures=0):
     """Run the cocotb tests of a registered block.
 
     Parameters: ``block`` its name, ``preset`` and ``overrides`` (a dict of fields) make its configuration, the others
@@ -127,4 +133,4 @@ def simulate(block, *, preset="small", overrides=None, options=None, seed=1, tes
     return simulate_component(
         _make(found.component_class, config), found.tests, name=found.name, config=config.to_dict(), preset=preset,
         options=options, seed=seed, testcase=testcase, waves=waves, simulator=simulator, timeout=timeout, quiet=quiet,
-        edit=edit)
+        verilog=verilog, max_failures=max_failures)

@@ -2,12 +2,9 @@
 
 import json
 import pathlib
-import re
+import time
 
 summary = "change a block's netlist in small ways and count how many changes its tests notice"
-
-#: Bits of the port that chooses a mutant; 0 is the netlist as it is.
-SELECT_BITS = 10
 
 
 def add_arguments(parser):
@@ -15,72 +12,70 @@ def add_arguments(parser):
     parser.add_argument("--preset", default="small", help="its configuration (default: small)")
     parser.add_argument("--count", type=int, default=20, help="number of mutants, 1 to 1023 (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choice of mutants (default: 1)")
+    parser.add_argument("--only", type=int, metavar="N", nargs="+", help="run these of the mutants, numbered from 1")
     parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, required=True,
                         help="folder for mutate.json")
 
 
-def mutants(verilog, top, count, seed):
-    """One netlist that holds ``count`` mutants, and what each is: (Verilog, list of descriptions).
+def survey(block, config, count, seed, only=None, tell=print):
+    """Run the block's tests on each mutant; a list of dicts: ``mutant``, ``change``, ``result``, ``by``.
 
-    Yosys' ``mutate`` changes one bit at one port of one cell: inverted, constant, or mixed with another. A new input
-    ``mutant`` chooses which change is on; with 0 the netlist is the original.
-    """
-    from hw.generate import yosys
-
-    read = f"read_verilog -sv -formal top.v\nhierarchy -top {top}\nproc\nmemory_collect\n"
-    listed = yosys(read + f"mutate -list {count} -seed {seed} -ctrl mutant {SELECT_BITS} 1 -o list.txt\n",
-                   {"top.v": verilog})["list.txt"]
-    commands = listed.splitlines()
-    changed = yosys(read + listed + "\nclean\nwrite_verilog -noattr out.v\n", {"top.v": verilog})["out.v"]
-    words = [re.sub(r"^mutate (-ctrl \S+ \S+ \S+ )?| -src \S+", "", command).strip() for command in commands]
-    return changed, words
-
-
-def survey(block, preset, count, seed, tell=print):
-    """Run the block's tests on each mutant; a list of dicts: ``mutant``, ``change``, ``killed``, ``by``.
+    ``block``: a :class:`~resilin.registry.Block`, ``config`` its configuration, ``only`` numbers of the mutants to
+    run, all when ``None``. ``result`` is ``killed`` (then ``by`` says how), ``equivalent`` (proven) or ``survived``.
+    Parts that are blocks of their own have their own runs: no mutant is in them.
 
     Raises ``AssertionError`` when the tests fail on the netlist as it is.
     """
+    from hw.generate import generate
+    from resilin import mutants
+    from resilin.registry import BLOCKS
     from resilin.simulate import simulate
 
-    made = {}
+    netlist = mutants.prepare(generate(block.component_class(config), block.name), block.name)
+    modules = mutants.own_modules(netlist, block.name, {f"{block.name}_{other.name}" for other in BLOCKS})
+    chosen = mutants.choose(netlist, modules, count, seed)
+    verilog = mutants.combine(netlist, chosen)
 
-    def edit(verilog):
-        if not made:
-            made["verilog"], made["changes"] = mutants(verilog, block, count, seed)
-        return made["verilog"]
-
-    def passes(number):
+    def failure(number, timeout):
+        """How the tests fail on a mutant; ``None`` when they pass."""
         try:
-            simulate(block, preset=preset, options={"mutant": number}, quiet=True, edit=edit, timeout=300)
+            simulate(block.name, overrides=config.to_dict(), options={"mutant": number}, quiet=True, verilog=verilog,
+                     timeout=timeout, max_failures=1)
         except AssertionError as error:
             if number == 0:
                 raise
             return str(error).splitlines()[0]
         return None
 
-    passes(0)
+    failure(0, timeout=3600)  # builds the simulator
+    started = time.monotonic()
+    failure(0, timeout=3600)
+    limit = 60 + 5 * (time.monotonic() - started)
     rows = []
-    for number, change in enumerate(made["changes"], 1):
-        reason = passes(number)
-        rows.append({"mutant": number, "change": change, "killed": reason is not None, "by": reason})
-        tell(f"mutant {number} of {len(made['changes'])}: {'killed' if reason else 'SURVIVED'}: {change}")
+    for number in only or range(1, len(chosen) + 1):
+        mutant = chosen[number - 1]
+        reason = failure(number, limit)
+        result = "killed" if reason else "equivalent" if mutants.is_equivalent(netlist, mutant) else "survived"
+        rows.append({"mutant": number, "change": mutants.describe(mutant), "result": result, "by": reason})
+        tell(f"mutant {number} of {len(chosen)}: {result}: {rows[-1]['change']}")
     return rows
 
 
 def run(args):
-    from resilin import registry
+    from resilin import mutants, registry
 
     block = registry.find(args.block)
-    if not 1 <= args.count < 1 << SELECT_BITS:
-        raise ValueError(f"count = {args.count} is not allowed: count must be from 1 to {(1 << SELECT_BITS) - 1}")
-    block.config_class.preset(args.preset)
-    rows = survey(block.name, args.preset, args.count, args.seed)
-    killed = sum(row["killed"] for row in rows)
+    most = (1 << mutants.SELECT_BITS) - 1
+    if not 1 <= args.count <= most:
+        raise ValueError(f"count = {args.count} is not allowed: count must be from 1 to {most}")
+    for number in args.only or ():
+        if not 1 <= number <= args.count:
+            raise ValueError(f"only = {number} is not allowed: a mutant's number is from 1 to count = {args.count}")
+    rows = survey(block, block.config_class.preset(args.preset), args.count, args.seed, args.only)
+    results = {result: sum(row["result"] == result for row in rows) for result in ("killed", "equivalent", "survived")}
     args.output.mkdir(parents=True, exist_ok=True)
     (args.output / "mutate.json").write_text(json.dumps(
-        {"block": block.name, "preset": args.preset, "seed": args.seed, "killed": killed, "mutants": rows},
-        indent=2) + "\n")
-    print(f"{block.name}, preset {args.preset}: {killed} of {len(rows)} mutants killed; the others change nothing that "
-          "can be seen, or are not noticed")
+        {"block": block.name, "preset": args.preset, "seed": args.seed, **results, "mutants": rows}, indent=2) + "\n")
+    print(f"{block.name}, preset {args.preset}: of {len(rows)} mutants {results['killed']} killed, "
+          f"{results['equivalent']} proven equivalent, {results['survived']} survived")
     print(f"written: {args.output / 'mutate.json'}")
