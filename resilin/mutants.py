@@ -113,7 +113,8 @@ _PROVEN = "SAT proof finished - no model found: SUCCESS!"
 #: Clock cycles before the one in which both sides are compared.
 _CYCLES = (1, 4)
 
-# Registers become ports, so that both sides are combinational; what the change does not touch is merged.
+# Bits of registers that nothing reads go; the others become ports, so that both sides are combinational; what the
+# change does not touch is merged.
 _MITER = """
     read_rtlil in.il
     {change}
@@ -121,6 +122,9 @@ _MITER = """
     flatten
     rename -top original
     memory_map
+    dffunmap
+    splitcells
+    opt -full
     dffunmap
     splitnets -ports
     opt_clean -purge
