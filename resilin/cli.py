@@ -19,6 +19,8 @@ COMMANDS = {
     "schema": "the JSON schema of a block's configuration",
     "simulate": "run a block's cocotb tests",
     "run": "an end-to-end job on the simulated hardware, checked against its golden model",
+    "synthesize": "area, timing and memories of a block on a target",
+    "qor": "area, delay and resources of the blocks against the committed baseline",
     "lint": "check generated Verilog with Verilator's lint",
     "models": "trained models that jobs take their weights from",
     "doctor": "check that every tool is there and works",

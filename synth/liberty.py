@@ -4,18 +4,20 @@ A timing arc of the table is bilinear, ``v = k0 + ks * slew + kc * load + kx * s
 samples it on a 4 x 4 grid. ABC mis-reads a slew axis that starts at 0, so the grid does not.
 """
 
-import pathlib
 import tomllib
 
-__all__ = ["CELLS", "emit", "load"]
+import numpy as np
 
-CELLS = pathlib.Path(__file__).parent.parent / "constraints" / "asic" / "nangate45_cells.toml"
+from synth.timing_graph import evaluate
+
+__all__ = ["emit", "load"]
+
 _TABLES = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
 _SENSE = {"pos": "positive_unate", "neg": "negative_unate", "non": "non_unate"}
 _FRACTIONS = (0.05, 0.25, 0.6, 1.0)
 
 
-def load(path=CELLS):
+def load(path):
     """The cell table at ``path`` as a dictionary; ``ValueError`` where it is no cell table."""
     with open(path, "rb") as file:
         table = tomllib.load(file)
@@ -23,12 +25,6 @@ def load(path=CELLS):
         if section not in table:
             raise ValueError(f"{path} has no [{section}] section: it must be a compact cell table")
     return table
-
-
-def evaluate(row, slew, load_ff):
-    """One bilinear row [k0, ks, kc, kx] at an input slew (ps) and a load (fF); never negative."""
-    k0, ks, kc, kx = row
-    return max(0.0, k0 + ks * slew + kc * load_ff + kx * slew * load_ff)
 
 
 def _axis(limit):
@@ -41,12 +37,20 @@ def _timing(library, pin, arc, max_ff, clocked):
     lines = [f"      timing () {{ related_pin : \"{pin}\"; "
              + (f"timing_sense : {_SENSE[arc['sense']]};" if not clocked else "timing_type : rising_edge;")]
     for name, row in zip(_TABLES, arc["k"]):
-        values = ", ".join('"' + ", ".join(f"{evaluate(row, slew, load):.3f}" for load in loads) + '"'
-                           for slew in slews)
+        values = ", ".join('"' + ", ".join(f"{value:.3f}" for value in evaluate(np.array([row]), slew, np.array(loads)))
+                           + '"' for slew in slews)
         lines.append(f"        {name} (grid) {{ index_1 (\"{', '.join(map(str, slews))}\"); "
                      f"index_2 (\"{', '.join(map(str, loads))}\"); values ({values}); }}")
     lines.append("      }")
     return lines
+
+
+def _setup(cell, pin, capacitance):
+    """A data pin of a register, with its setup time."""
+    ps = cell["setup_ps"][pin]
+    return [f"    pin ({pin}) {{ direction : input; capacitance : {capacitance};",
+            f"      timing () {{ related_pin : \"{cell['clock']}\"; timing_type : setup_rising;",
+            *(f"        {edge}_constraint (scalar) {{ values (\"{ps}\"); }}" for edge in ("rise", "fall")), "      } }"]
 
 
 def _cell(library, name, cell):
@@ -62,6 +66,9 @@ def _cell(library, name, cell):
                      + "".join(f" {key} : {flop[key]};" for key in ("clear_preset_var1", "clear_preset_var2")
                                if key in flop) + " }")
     for pin, capacitance in cell["in_fF"].items():
+        if pin in cell.get("setup_ps", ()):
+            lines += _setup(cell, pin, capacitance)
+            continue
         clock = " clock : true;" if pin == cell.get("clock") else ""
         lines.append(f"    pin ({pin}) {{ direction : input; capacitance : {capacitance};{clock} }}")
     for pin, out in cell["out"].items():
@@ -74,13 +81,22 @@ def _cell(library, name, cell):
     return lines + ["  }"]
 
 
+def _thresholds(library):
+    """Where delays and slews are measured, in percent of the swing."""
+    low, high = (library.get(f"slew_{end}_threshold_pct_rise", default) for end, default in (("lower", 20),
+                                                                                            ("upper", 80)))
+    for edge in ("rise", "fall"):
+        yield (f"  input_threshold_pct_{edge} : 50; output_threshold_pct_{edge} : 50; "
+               f"slew_lower_threshold_pct_{edge} : {low}; slew_upper_threshold_pct_{edge} : {high};")
+
+
 def emit(table):
     """The Liberty text of a cell table (from :func:`load`)."""
     library = table["library"]
     lines = [f"library ({library['name']}) {{", "  delay_model : table_lookup;", "  time_unit : \"1ps\";",
              "  voltage_unit : \"1V\";", "  current_unit : \"1mA\";", "  pulling_resistance_unit : \"1kohm\";",
              "  leakage_power_unit : \"1nW\";", "  capacitive_load_unit (1, ff);",
-             f"  nom_voltage : {library['nom_voltage']};",
+             f"  nom_voltage : {library['nom_voltage']};", *_thresholds(library),
              "  lu_table_template (grid) { variable_1 : input_net_transition; variable_2 : "
              "total_output_net_capacitance; index_1 (\"1, 2, 3, 4\"); index_2 (\"1, 2, 3, 4\"); }"]
     for name, cell in table["cells"].items():

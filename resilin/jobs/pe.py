@@ -39,24 +39,26 @@ def structures():
 
 
 def measure(component):
-    """Results for least area (the smaller one with and without full-adder cells), and for speed."""
+    """Records of synthesis for least area and, by the ``balanced`` recipe, for a period of 1 ns."""
     from hw.generate import generate
-    from synth.synthesize import synthesize
+    from sim import cache
+    from synth.synthesize import Options, synthesize
 
     verilog = generate(component, "pe")
-    small = min((synthesize(verilog, "pe", full_adders=cells) for cells in (True, False)),
-                key=lambda result: result.area)
-    return small, synthesize(verilog, "pe", script="balanced", full_adders=False, period_ps=1000)
+    return [synthesize(verilog, "pe", "nangate45", options, store=cache.entry)
+            for options in (Options(flat=True), Options(flat=True, period_ns=1, recipe="balanced"))]
 
 
 def row(name, component, products, results, plain):
     """One line of the table, as text."""
-    small, fast = results
-    return (name, "/".join(str(count) if count else "-" for count in products), f"{small.area:.0f}",
-            f"{small.area / plain[0].area:.2f}",
-            "/".join(f"{small.area / count:.0f}" if count else "-" for count in products),
-            str(small.flops), str(small.full_adders), f"{small.timing.fmax_mhz:.0f}", f"{fast.area:.0f}",
-            f"{fast.area / plain[1].area:.2f}", f"{fast.timing.fmax_mhz:.0f}", str(component.latency))
+    (area, fast_area), (plain_area, plain_fast) = ([result["total"]["logic_um2"] for result in both]
+                                                   for both in (results, plain))
+    mhz, fast_mhz = (f"{result['timing']['register']['mhz']:.0f}" for result in results)
+    total = results[0]["total"]
+    return (name, "/".join(str(count) if count else "-" for count in products), f"{area:.0f}",
+            f"{area / plain_area:.2f}", "/".join(f"{area / count:.0f}" if count else "-" for count in products),
+            str(total["flops"]), str(total["full_adders"]), mhz, f"{fast_area:.0f}", f"{fast_area / plain_fast:.2f}",
+            fast_mhz, str(component.latency))
 
 
 def run(args):
