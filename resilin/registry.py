@@ -16,6 +16,7 @@ class Block:
     system: the folder in hw/, golden/, tests/ and docs/
     component, config: class names inside ``hw.<system>.<name>``; the component's constructor takes the config
     summary: one line for ``resilin list``
+    vectors: names of the cocotb tests whose run gives the golden vectors of a package; all when empty
     """
 
     name: str
@@ -23,6 +24,7 @@ class Block:
     component: str
     config: str
     summary: str
+    vectors: tuple = ()
 
     def _attribute(self, name):
         return getattr(importlib.import_module(f"hw.{self.system}.{self.name}"), name)
@@ -56,7 +58,8 @@ BLOCKS = (
     Block("detector", "dota", "Detector", "DetectorConfig", "selects the strong attentions from estimated scores"),
     Block("scheduler", "dota", "Scheduler", "SchedulerConfig", "token-parallel, out-of-order order of the key loads"),
     Block("mfu", "dota", "Mfu", "MfuConfig", "multi-function unit: softmax, quantize, dequantize"),
-    Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer"),
+    Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer",
+          vectors=("whole_heads", "large_commands")),
 )
 
 

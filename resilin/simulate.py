@@ -14,7 +14,21 @@ from sim import runner
 from . import registry
 from .options import check_seed
 
-__all__ = ["describe_layout", "simulate", "simulate_component"]
+__all__ = ["describe_layout", "leaves", "simulate", "simulate_component"]
+
+
+def leaves(shape):
+    """The fields of an Amaranth layout, nested ones down to their leaves: (dotted name, offset, shape) of each.
+
+    Nothing for a shape without fields.
+    """
+    if isinstance(shape, data.Layout):
+        for key, field in shape:
+            if isinstance(field.shape, data.Layout):
+                for name, offset, leaf in leaves(field.shape):
+                    yield f"{key}.{name}", field.offset + offset, leaf
+            else:
+                yield str(key), field.offset, field.shape
 
 
 def describe_layout(shape):
@@ -22,19 +36,8 @@ def describe_layout(shape):
 
     Empty for a shape without fields.
     """
-    fields = {}
-
-    def visit(name, offset, shape):
-        if isinstance(shape, data.Layout):
-            for key, field in shape:
-                visit(f"{name}.{key}" if name else str(key), offset + field.offset, field.shape)
-        else:
-            plain = Shape.cast(shape)
-            fields[name] = [offset, plain.width, plain.signed]
-
-    if isinstance(shape, data.Layout):
-        visit("", 0, shape)
-    return fields
+    plain = {name: (offset, Shape.cast(leaf)) for name, offset, leaf in leaves(shape)}
+    return {name: [offset, leaf.width, leaf.signed] for name, (offset, leaf) in plain.items()}
 
 
 def _ports(component):

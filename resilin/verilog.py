@@ -1,20 +1,21 @@
 """Verilog of registered blocks: header, description of the ports, files."""
 
+import dataclasses
 import importlib.metadata
+import inspect
 import json
-import os
-import pathlib
-import tempfile
 
-from amaranth.hdl import Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Shape, Signal, Value
+from amaranth.lib import enum, wiring
 
 from hw.generate import generate
 
+from .files import write_files
 from .options import changed_fields
-from .simulate import describe_layout
+from .simulate import leaves
 
-__all__ = ["block_verilog", "describe_ports", "generate_command", "write_block"]
+__all__ = ["block_files", "block_verilog", "describe", "describe_enums", "describe_ports", "generate_command",
+           "write_block"]
 
 
 def generate_command(block, config):
@@ -33,40 +34,65 @@ def block_verilog(block, config, component=None):
     return generate(component or block.component_class(config), block.name, header)
 
 
-def describe_ports(component):
-    """The ports of a component as plain values: name, direction, width in bits, sign, fields of a structure."""
-    ports = [dict(name=name, direction="input", width=1, signed=False) for name in ("clk", "rst")]
+def _members(component):
+    """(name, member, signal) of each port that is in the Verilog."""
     for path, member, value in component.signature.flatten(component):
         signal = Value.cast(value)
-        if not isinstance(signal, Signal) or len(signal) == 0:
-            continue  # a constant, such as the ready of a stream that is always ready
-        plain = signal.shape()
-        port = dict(name="__".join(map(str, path)), direction="input" if member.flow == wiring.In else "output",
-                    width=plain.width, signed=plain.signed)
-        fields = describe_layout(member.shape)
+        if isinstance(signal, Signal) and len(signal) > 0:  # not a constant, as the ready of an always ready stream
+            yield "__".join(map(str, path)), member, signal
+
+
+def _plain(shape):
+    """Width and sign of a shape, and the name of its enumeration when it is one."""
+    plain = Shape.cast(shape)
+    return dict(width=plain.width, signed=plain.signed, **({"enum": shape.__name__} if _is_enum(shape) else {}))
+
+
+def _is_enum(shape):
+    return isinstance(shape, enum.EnumType)
+
+
+def describe_ports(component):
+    """The ports of a component as plain values: name, direction, width in bits, sign, enumeration, fields."""
+    ports = [dict(name=name, direction="input", width=1, signed=False) for name in ("clk", "rst")]
+    for name, member, _ in _members(component):
+        ports.append(dict(name=name, direction="input" if member.flow == wiring.In else "output",
+                          **_plain(member.shape)))
+        fields = [dict(name=field, offset=offset, **_plain(leaf)) for field, offset, leaf in leaves(member.shape)]
         if fields:
-            port["fields"] = [dict(name=name, offset=offset, width=width, signed=signed)
-                              for name, (offset, width, signed) in fields.items()]
-        ports.append(port)
+            ports[-1]["fields"] = fields
     return ports
 
 
-def write_block(block, config, folder):
-    """Write ``<block>.v`` and ``<block>.json`` (configuration and ports) to a folder and return their paths.
+def describe_enums(component):
+    """The enumerations that the ports of a component use: name -> member -> value."""
+    shapes = [shape for _, member, _ in _members(component)
+              for shape in (member.shape, *(leaf for _, _, leaf in leaves(member.shape)))]
+    return {shape.__name__: {member.name: member.value for member in shape} for shape in shapes if _is_enum(shape)}
 
-    Each file is whole or not there: an error leaves what was there before.
-    """
+
+def describe(block, config, component):
+    """All that ``BLOCK.json`` says: configuration, values that follow from it, ports, enumerations."""
+    described = {spec.name: spec.metadata["doc"] + (f" [{unit}]" if (unit := spec.metadata["unit"]) else "")
+                 for spec in dataclasses.fields(config)}
+    derived = {}
+    for name, member in inspect.getmembers(type(config), lambda member: isinstance(member, property)):
+        if type(value := getattr(config, name)) in (bool, int):
+            derived[name] = value
+            described[name] = inspect.getdoc(member).split("\n\n")[0].replace("\n", " ")
+    return {"resilin": importlib.metadata.version("resilin"), "block": block.name, "summary": block.summary,
+            "command": generate_command(block, config), "config": config.to_dict(), "derived": derived,
+            "descriptions": described, "ports": describe_ports(component), "enums": describe_enums(component)}
+
+
+def block_files(block, config):
+    """``BLOCK.v`` and ``BLOCK.json`` of a block: a dict of file name -> text."""
     component = block.component_class(config)
-    description = {"resilin": importlib.metadata.version("resilin"), "block": block.name, "config": config.to_dict(),
-                   "ports": describe_ports(component)}
-    texts = {".v": block_verilog(block, config, component), ".json": json.dumps(description, indent=2) + "\n"}
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    with tempfile.TemporaryDirectory(prefix=".resilin-", dir=folder) as scratch:
-        for suffix, text in texts.items():
-            (pathlib.Path(scratch) / f"new{suffix}").write_text(text)
-        for suffix in texts:
-            paths.append(folder / f"{block.name}{suffix}")
-            os.replace(pathlib.Path(scratch) / f"new{suffix}", paths[-1])
-    return paths
+    verilog = block_verilog(block, config, component)
+    return {f"{block.name}.v": verilog,
+            f"{block.name}.json": json.dumps(describe(block, config, component), indent=2) + "\n"}
+
+
+def write_block(block, config, folder):
+    """Write ``<block>.v`` and ``<block>.json`` (configuration, ports, enumerations) to a folder; their paths."""
+    return write_files(folder, block_files(block, config))

@@ -9,6 +9,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import Event, RisingEdge
 
 from .context import context
+from .record import recorder
 
 __all__ = ["Bench", "Hang", "start"]
 
@@ -40,6 +41,7 @@ class Bench:
         self._waiters = {}
         self._resetting = False
         self._edge = RisingEdge(clock)
+        self._recorder = recorder(dut)
 
     def add(self, stream):
         """Have ``stream.tick(cycle)`` called each cycle; it returns whether an item moved."""
@@ -88,9 +90,11 @@ class Bench:
             stream.finish()
 
     async def _run(self):
-        streams, waiters, edge = self._streams, self._waiters, self._edge
+        streams, waiters, edge, record = self._streams, self._waiters, self._edge, self._recorder
         while True:
             await edge
+            if record is not None:
+                record.sample()
             self.cycle = cycle = self.cycle + 1
             if not self._resetting:
                 for stream in streams:

@@ -46,7 +46,7 @@ class Lane(wiring.Component):
             "read": In(stream.Signature(config.address_bits)),
             "read_data": Out(stream.Signature(config.word_bits)),
             "busy": Out(1),
-            "counter_select": In(5),
+            "counter_select": In(LaneCounter),
             "counter": Out(32),
             "error": Out(1),
         })
@@ -171,7 +171,7 @@ class Lane(wiring.Component):
             value = Signal(32, name=counter.name.lower())
             m.d.sync += value.eq(value + steps[counter])
             values.append(value)
-        m.d.comb += self.counter.eq(Array(values)[self.counter_select])
+        m.d.comb += self.counter.eq(Array(values)[self.counter_select.as_value()])
 
 
 def _drive(target, source):
