@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from golden.arith.exponential import EXP_FRACTION
 from golden.arith.precision import Precision
 from golden.dota import mfu as golden
 from golden.dota.mfu import MfuOp
@@ -89,6 +90,9 @@ class Harness(StreamHarness):
             counts = np.full(beats, self.lanes)
             counts[-1] = rng.integers(0, self.lanes + 1)
         spread = 2.0 ** rng.uniform(0, 17)
+        if rng.random() < 0.6 and self.setting[0]:
+            # A few units of the exponent: most weights are neither 0 nor 1, and every bit of a product counts.
+            spread = rng.uniform(0.2, 5) * 2.0 ** (EXP_FRACTION + self.setting[1]) / self.setting[0]
         scores = np.clip(np.round(rng.normal(0, spread, counts.sum()) + rng.uniform(-32768, 32767)), -32768, 32767)
         return self.softmax_row(scores.astype(np.int64), list(counts))
 
