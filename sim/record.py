@@ -3,7 +3,7 @@
 The tests compare the design with its golden model, so a recording of a run that passed is what the golden model asks
 for. A *vector* is one number, written in hexadecimal: in its low :data:`HOLD_BITS` bits for how many clock cycles it
 holds, above them the values of the ports in the order of the list, the first one lowest. Values are those just before
-a rising edge of the clock. A payload is recorded as zero in cycles in which its ``valid`` is low, when it means nothing.
+a rising edge of the clock. A payload is recorded as zero in cycles in which its ``valid`` is low: it means nothing.
 """
 
 import atexit
