@@ -3,8 +3,9 @@
 A block has more port bits than a device has pins, so it is placed inside a *shell*: a shift register feeds every
 input bit, and every output bit goes to a register, then through a pipelined tree of XORs to one pin. All ports of the
 block thus begin or end at a register, as they do between the blocks of a design, and no pin limits the frequency.
-The block is mapped on its own first, so what is placed is what :func:`synth.fpga.unit` counts; the shell's cells are
-counted apart.
+
+The block's units (:mod:`synth.design`) are mapped one by one, as for the table of resources, then put together: what
+is placed is what is counted there. The shell is counted apart.
 """
 
 import importlib.metadata
@@ -15,10 +16,13 @@ import statistics
 import time
 
 from synth import fpga, yosys
+from synth.design import elaborate
 from synth.yosys import SynthesisError
 
-__all__ = ["PACKAGE", "SPEED", "place_and_route", "shell"]
+__all__ = ["FAMILIES", "PACKAGE", "SPEED", "place_and_route", "shell"]
 
+#: Families that can be placed and routed.
+FAMILIES = ("ecp5",)
 PACKAGE = "CABGA381"
 #: Speed grade; 6 is the slowest.
 SPEED = 6
@@ -27,6 +31,8 @@ FULL = 0.9
 
 _CLOCK, _SHELL = "clk", "resilin_shell"
 _FAN_IN = 4  # of one LUT
+#: The ports of the family's cells, which nextpnr wants to see.
+_LIBRARY = "read_verilog -lib +/lattice/cells_sim_ecp5.v +/lattice/cells_bb_ecp5.v\nblackbox =A:whitebox"
 
 
 def shell(top, ports):
@@ -58,11 +64,11 @@ def shell(top, ports):
     number = 0
     while width > 1:
         groups = math.ceil(width / _FAN_IN)
-        registers.append(f"reg [{groups - 1}:0] level{number + 1};")
-        steps += [f"level{number + 1}[{group}] <= "
-                  f"^level{number}[{min(width, (group + 1) * _FAN_IN) - 1}:{group * _FAN_IN}];"
-                  for group in range(groups)]
+        parity = ", ".join(f"^level{number}[{min(width, (group + 1) * _FAN_IN) - 1}:{group * _FAN_IN}]"
+                           for group in reversed(range(groups)))
         number, width = number + 1, groups
+        registers.append(f"reg [{groups - 1}:0] level{number};")
+        steps.append(f"level{number} <= {{{parity}}};")
     lines = [f"module {_SHELL}(input {_CLOCK}, input serial_in, output serial_out);", *registers,
              f"always @(posedge {_CLOCK}) begin", *steps, "end", f"assign serial_out = level{number};",
              f"\\{top} block ({', '.join(connections)});", "endmodule", ""]
@@ -92,26 +98,28 @@ def _choose(top, used, name):
 
 def _netlist(verilog, top, timeout_s):
     """The mapped block inside its shell as JSON for nextpnr, and the resources of block and shell."""
-    block, files = fpga.mapped("read_verilog design.v", {"design.v": verilog}, top, "ecp5", timeout_s=timeout_s, write=f"""
-        tee -q -o ports.txt portlist {top}
-        tee -q -o stub.v portlist -m {top}
-        select {top}
-        write_rtlil -selected block.il
-    """)
-    inside = {"block.il": files["block.il"], "stub.v": files["stub.v"],
-              "shell.v": shell(top, _ports(files["ports.txt"]))}
-    around, files = fpga.mapped(f"""
-        read_rtlil block.il
-        design -stash mapped
-        read_verilog -lib stub.v
-        read_verilog shell.v
-    """, inside, _SHELL, "ecp5", timeout_s=timeout_s, write=f"""
-        design -copy-from mapped {top}
-        flatten
-        clean
-        write_json netlist.json
-    """)
-    return files["netlist.json"], block, around
+    design = elaborate(verilog, top, macro_bits=None)
+    pieces, block, ports = {}, dict.fromkeys(fpga.RESOURCES, 0), None
+    for number, unit in enumerate(design.units.values()):
+        names = "\n".join(f"chtype -set {module} t:{box}" for box, module in unit.boxes.items())
+        used, files = fpga.mapped("read_rtlil unit.il", {"unit.il": unit.rtlil}, "unit", "ecp5", timeout_s=timeout_s,
+                                  write=f"{names}\nrename unit {unit.module}\ntee -q -o ports.txt portlist {unit.module}"
+                                        f"\ntee -q -o stub.v portlist -m {unit.module}\n{_write(unit.module)}")
+        pieces[f"piece{number}.il"], stub, ports = files["mapped.il"], files["stub.v"], files["ports.txt"]
+        for kind in fpga.RESOURCES:
+            block[kind] += used[kind] * unit.instances
+    around, files = fpga.mapped("read_verilog -lib stub.v\nread_verilog shell.v",
+                                {"stub.v": stub, "shell.v": shell(top, _ports(ports))}, _SHELL, "ecp5",
+                                timeout_s=timeout_s, write=_write(_SHELL))
+    pieces["shell.il"] = files["mapped.il"]
+    linked = yosys.run("\n".join([_LIBRARY, *("read_rtlil " + name for name in pieces), f"hierarchy -top {_SHELL}",
+                                 "flatten", "clean", "delete t:$scopeinfo", "write_json netlist.json"]),
+                       pieces, timeout_s=timeout_s)
+    return linked["netlist.json"], block, {kind: around[kind] for kind in fpga.RESOURCES}
+
+
+def _write(module):
+    return f"select {module}\nwrite_rtlil -selected mapped.il\nselect -clear"
 
 
 def _end(cell):
@@ -121,12 +129,12 @@ def _end(cell):
 
 def _timing(report):
     """Frequency and critical path of the one clock from nextpnr's report."""
-    (clock, fmax), = report["fmax"].items()
+    (clock, fmax), = report["fmax"].items()  # there is no other clock than clk
     path = next(path["path"] for path in report["critical_paths"]
                 if path["from"].endswith(clock) and path["to"].endswith(clock))
     delays = {kind: sum(step["delay"] for step in path if (step["type"] == "routing") == (kind == "routing"))
               for kind in ("logic", "routing")}
-    return {"fmax_mhz": round(fmax["achieved"], 2), "start": _end(path[0]["from"]["cell"]),
+    return {"fmax_mhz": round(fmax["achieved"], 2), "target_mhz": fmax["constraint"], "start": _end(path[0]["from"]["cell"]),
             "end": _end(path[-1]["to"]["cell"]), **{f"{kind}_ns": round(delay, 3) for kind, delay in delays.items()}}
 
 
@@ -146,8 +154,8 @@ def place_and_route(verilog, top, *, device=None, seeds=(1, 2, 3), frequency_mhz
     -------
     A dict: ``device``, ``part``, ``package``, ``speed`` (grade), ``frequency_mhz``; ``fmax_mhz``, the median (for an
     even number of seeds the lower one of the two in the middle); ``critical_path`` of that run: ``start`` and ``end``,
-    ``logic_ns``, ``routing_ns``; ``runs``: a list of a dict a seed; ``block`` and ``shell``: resources of each, as
-    :func:`synth.fpga.count`; ``utilisation`` of the device by both, nextpnr's name -> ``used``, ``available``;
+    ``logic_ns``, ``routing_ns``; ``runs``: a list of a dict a seed; ``block`` and ``shell``: what each uses, a
+    dict of ``fpga.RESOURCES``; ``utilisation`` of the device by both, nextpnr's name -> ``used``, ``available``;
     ``seconds``; ``tools``.
 
     Raises ``ValueError`` for a wrong parameter, :class:`synth.yosys.SynthesisError` when the block does not fit, or a
@@ -177,6 +185,8 @@ def place_and_route(verilog, top, *, device=None, seeds=(1, 2, 3), frequency_mhz
         except SynthesisError as error:
             raise SynthesisError(f"{top} on {chosen.part}, seed {seed}: {error}") from None
         runs.append({"seed": seed, **_timing(report), "seconds": round(time.monotonic() - start, 1)})
+        if not math.isclose(runs[-1].pop("target_mhz"), frequency_mhz, rel_tol=1e-3):
+            raise SynthesisError(f"{top}: nextpnr aimed at another frequency than {frequency_mhz} MHz:\n{report['fmax']}")
     middle = statistics.median_low(run["fmax_mhz"] for run in runs)
     median = next(run for run in runs if run["fmax_mhz"] == middle)
     return {
