@@ -1,10 +1,10 @@
 """The record of a run as a page (report.html, one file, no scripts), as JSON, and as a summary for the terminal."""
 
-import html
 import json
 
 from resilin.charts import bar_chart, heat_map, line_chart, shades
 from resilin.files import write_files
+from resilin.html import bullets, code, document, figure, percent, prose, section, table
 
 __all__ = ["FILES", "page", "summary", "write"]
 
@@ -20,50 +20,6 @@ MASK_CLASSES = [("found", "#0072B2"), ("missed", "#D55E00"), ("not in the true t
                 ("left out", "#FFFFFF")]
 CROP = 48
 ACCURACY_EDGES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
-  background: #ffffff; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #999999; }
-table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { border: 1px solid #999999; padding: .2rem .6rem; text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; } th { background: #eeeeee; }
-svg { max-width: 100%; height: auto; } code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
-pre { background: #f3f3f3; padding: .6rem; white-space: pre-wrap; } figure { margin: 1.5rem 0; }
-figcaption, .note { color: #444444; font-size: .95em; }
-"""
-
-
-def _number(value):
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "-"}[value]
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 0.01 else f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _percent(share):
-    return f"{share:.0%}" if round(share * 100) == round(share * 100, 6) else f"{share:.1%}"
-
-
-def _table(caption, headings, rows):
-    head = "".join(f'<th scope="col">{html.escape(str(heading))}</th>' for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(_number(cell))}</td>" for cell in row) + "</tr>\n"
-                   for row in rows)
-    return f"<table><caption>{html.escape(caption)}</caption>\n<tr>{head}</tr>\n{body}</table>\n"
-
-
-def _figure(chart, caption):
-    return f"<figure>\n{chart}<figcaption>{html.escape(caption)}</figcaption>\n</figure>\n"
-
-
-def _words(text):
-    """A paragraph."""
-    return f"<p>{html.escape(text)}</p>\n"
-
-
-def _section(heading, *parts):
-    return f"<section>\n<h2>{html.escape(heading)}</h2>\n{''.join(parts)}</section>\n"
 
 
 # ---- the run ------------------------------------------------------------------------------------------------------
@@ -85,27 +41,27 @@ def _what(record):
     checked = record["verification"]
     words = sum(checked["words_compared"].values())
     mean = record["reads"]["connections"] / job["tokens"]
-    return _section(
+    return section(
         "What this is",
-        _words(f"One attention head ({place}; {job['tokens']} tokens, calibrated on other text) on the simulated RTL "
-               f"of one compute lane with {array} processing elements. The same hardware runs two programs: dense "
-               f"attention, and attention that estimates scores in {job['precision']}, keeps some "
-               f"connections ({mean:.1f} of {job['tokens']} a row, mean), and "
-               "computes only those."),
-        _words(f"Every memory word that the two programs wrote, {words:,} words, equals the golden model bit for bit: "
-               + "; ".join(f"{name} program: {', '.join(results)}"
-                           for name, results in checked["results_compared"].items())
-               + f". The counters {', '.join(checked['counters_compared'])} equal the golden model's as well. Scores "
-               "and weights of the sparse attention never reach the memory; they are checked through its output."),
-        "<p>To repeat it:</p>\n<pre>", html.escape(record["command"]), "</pre>\n",
-        _table("Versions", ("tool", "version"), record["versions"].items()))
+        prose(f"One attention head ({place}; {job['tokens']} tokens, calibrated on other text) on the simulated RTL "
+              f"of one compute lane with {array} processing elements. The same hardware runs two programs: dense "
+              f"attention, and attention that estimates scores in {job['precision']}, keeps some "
+              f"connections ({mean:.1f} of {job['tokens']} a row, mean), and "
+              "computes only those."),
+        prose(f"Every memory word that the two programs wrote, {words:,} words, equals the golden model bit for bit: "
+              + "; ".join(f"{name} program: {', '.join(results)}"
+                          for name, results in checked["results_compared"].items())
+              + f". The counters {', '.join(checked['counters_compared'])} equal the golden model's as well. Scores "
+              "and weights of the sparse attention never reach the memory; they are checked through its output."),
+        prose("To repeat it:"), code(record["command"]),
+        table("Versions", ("tool", "version"), record["versions"].items()))
 
 
 def _configuration(record):
     lane = [("preset", record["lane"]["preset"] or "-"), ("simulator", record["simulator"]),
             *record["lane"]["config"].items()]
-    return _section("Configuration", _table("Lane", ("field", "value"), lane),
-                    _table("Job", ("field", "value"), record["job"].items()))
+    return section("Configuration", table("Lane", ("field", "value"), lane),
+                   table("Job", ("field", "value"), record["job"].items()))
 
 
 def _cycles(record):
@@ -120,34 +76,34 @@ def _cycles(record):
                                                                          for name, words in STALLS.items()))]
     stages = [(name, stage["name"], stage["phase"], stage["cycles"], stage["rmmu_beats"])
               for name in ("dense", "detect") for stage in record["programs"][name]["stages"]]
-    return _section(
+    return section(
         "Cycles",
-        _words("Cycles are the lane's own counters: time in which a command runs. The host's writes and reads between "
-               "commands are not in them."),
-        _table("Cycles by phase", ("phase", "dense", "with detection"), rows), _figure(
+        prose("Cycles are the lane's own counters: time in which a command runs. The host's writes and reads between "
+              "commands are not in them."),
+        table("Cycles by phase", ("phase", "dense", "with detection"), rows), figure(
             chart, "Cycles of each phase. Dense attention is scores, softmax and output; with detection it is "
             "conversion, estimation and sparse attention."),
-        _table("Speed-up (dense cycles / cycles with detection)", ("part", "dense", "with detection", "speed-up"),
-               [(row["part"], row["dense"], row["detect"], row["speedup"]) for row in record["speedup"]]),
-        _words("Whole head and attention are measured. Where there is a row with a shared part, it is computed from "
-               "measured cycles: the low-precision copy of X and its projection X P do not depend on the head, so a "
-               "layer needs them once."),
-        _table("Counters", ("counter", "dense", "with detection"), counters),
-        _table("Commands", ("program", "result", "phase", "cycles", "array beats"), stages))
+        table("Speed-up (dense cycles / cycles with detection)", ("part", "dense", "with detection", "speed-up"),
+              [(row["part"], row["dense"], row["detect"], row["speedup"]) for row in record["speedup"]]),
+        prose("Whole head and attention are measured. Where there is a row with a shared part, it is computed from "
+              "measured cycles: the low-precision copy of X and its projection X P do not depend on the head, so a "
+              "layer needs them once."),
+        table("Counters", ("counter", "dense", "with detection"), counters),
+        table("Commands", ("program", "result", "phase", "cycles", "array beats"), stages))
 
 
 def _key_reads(record):
     reads = record["reads"]
     rows = [(words, reads[name], reads[name] / reads["row_by_row"]) for name, words in READS.items()]
-    return _section(
+    return section(
         "Reads of keys and values",
-        _table("Key vectors read", ("order of work", "reads", "of row by row"), rows),
-        _words(f"The RTL's counters: {reads['key_reads']:,} keys and {reads['value_reads']:,} values, in "
-               f"{reads['rounds']:,} rounds for {reads['connections']:,} connections, {reads['token_parallelism']} "
-               "query rows at a time. The other orders are computed from the same masks."),
-        _figure(bar_chart("Key vectors read", "order of work", "vectors read from the SRAM [vectors]",
-                          {name.replace("_", " "): {"reads": reads[name]} for name in READS}),
-                "The same connections in four orders; the lower bound reads each key once for each group of rows."))
+        table("Key vectors read", ("order of work", "reads", "of row by row"), rows),
+        prose(f"The RTL's counters: {reads['key_reads']:,} keys and {reads['value_reads']:,} values, in "
+              f"{reads['rounds']:,} rounds for {reads['connections']:,} connections, {reads['token_parallelism']} "
+              "query rows at a time. The other orders are computed from the same masks."),
+        figure(bar_chart("Key vectors read", "order of work", "vectors read from the SRAM [vectors]",
+                         {name.replace("_", " "): {"reads": reads[name]} for name in READS}),
+               "The same connections in four orders; the lower bound reads each key once for each group of rows."))
 
 
 def _selection(record):
@@ -160,13 +116,13 @@ def _selection(record):
             ("error of Z, with detection", quality["output_error_detect"]),
             ("error of Z, exact top connections", quality["output_error_oracle"]),
             ("rows without any connection", quality["empty_rows"])]
-    return _section(
+    return section(
         "Quality of this head",
-        _words("Against exact dense attention of the same head in float64; errors are relative (norm of the difference "
-               f"over norm of the exact output). One passage of {job['tokens']} tokens, no retraining. The exact top "
-               f"connections are the strongest {job['connections_a_row']} of each row; in threshold mode the detector "
-               "may keep more or fewer, and its accuracy is against as many."),
-        _table("This head", ("measure", "value"), rows), *_mask_pictures(record))
+        prose("Against exact dense attention of the same head in float64; errors are relative (norm of the difference "
+              f"over norm of the exact output). One passage of {job['tokens']} tokens, no retraining. The exact top "
+              f"connections are the strongest {job['connections_a_row']} of each row; in threshold mode the detector "
+              "may keep more or fewer, and its accuracy is against as many."),
+        table("This head", ("measure", "value"), rows), *_mask_pictures(record))
 
 
 def mask_classes(masks):
@@ -192,14 +148,14 @@ def _mask_pictures(record):
     axes = ("key [token]", "query [token]")
     whole = dict(x_names=names, y_names=names)
     figures = [
-        _figure(heat_map("True strongest connections", *axes, _plain(classes, (BOTH, MISSED)), two, **whole),
-                "The oracle: each row's strongest connections by exact scores."),
-        _figure(heat_map("Connections the detector kept", *axes, _plain(classes, (BOTH, EXTRA)), two, **whole),
-                "What the hardware selected from its low-precision scores."),
-        _figure(heat_map("Both", *axes, classes, MASK_CLASSES, **whole), "The two masks over each other.")]
+        figure(heat_map("True strongest connections", *axes, _plain(classes, (BOTH, MISSED)), two, **whole),
+               "The oracle: each row's strongest connections by exact scores."),
+        figure(heat_map("Connections the detector kept", *axes, _plain(classes, (BOTH, EXTRA)), two, **whole),
+               "What the hardware selected from its low-precision scores."),
+        figure(heat_map("Both", *axes, classes, MASK_CLASSES, **whole), "The two masks over each other.")]
     if len(names) > CROP:
         part = names[:CROP]
-        figures.append(_figure(
+        figures.append(figure(
             heat_map(f"Both, the first {CROP} tokens", *axes, [row[:CROP] for row in classes[:CROP]], MASK_CLASSES,
                      x_names=part, y_names=part), "The upper left corner, with every token's name."))
     return figures
@@ -227,23 +183,23 @@ def by_detector(rows):
 def _study(record):
     study = record["study"]
     if study is None:
-        return _section("The whole model", _words("Left out of this run (--no-study, or a job without a model)."))
+        return section("The whole model", prose("Left out of this run (--no-study, or a job without a model)."))
     groups = by_detector(study["whole_model"])
     retentions = [row["retention"] for row in next(iter(groups.values()))]
-    table = [(name, *(row["cosine"] for row in rows)) for name, rows in groups.items()]
+    cosines = [(name, *(row["cosine"] for row in rows)) for name, rows in groups.items()]
     heads = [(name_of(row), *row["accuracy_per_layer"]) for row in study["heads"]]
     layers = len(study["heads"][0]["accuracy"])
-    return _section(
+    return section(
         "The whole model",
-        _words(f"Detection in every head of every layer, in golden arithmetic; everything else float32. Sentence "
-               f"embeddings of {study['evaluation_texts']} passages of {study['tokens']} tokens, calibrated on "
-               f"{study['calibration_texts']} passages of other texts, no retraining. The cosine is to the embedding "
-               "of the dense model; 1 is equal."),
-        _table("Cosine of the sentence embedding, mean over passages, by share of connections kept",
-               ("detector", *(_percent(retention) for retention in retentions)), table),
+        prose(f"Detection in every head of every layer, in golden arithmetic; everything else float32. Sentence "
+              f"embeddings of {study['evaluation_texts']} passages of {study['tokens']} tokens, calibrated on "
+              f"{study['calibration_texts']} passages of other texts, no retraining. The cosine is to the embedding "
+              "of the dense model; 1 is equal."),
+        table("Cosine of the sentence embedding, mean over passages, by share of connections kept",
+              ("detector", *(percent(retention) for retention in retentions)), cosines),
         *_study_charts(groups),
-        _table(f"Prediction accuracy at {_percent(study['heads'][0]['retention'])} retention, mean over heads",
-               ("detector", *(f"layer {layer}" for layer in range(layers))), heads),
+        table(f"Prediction accuracy at {percent(study['heads'][0]['retention'])} retention, mean over heads",
+              ("detector", *(f"layer {layer}" for layer in range(layers))), heads),
         *_head_maps(study))
 
 
@@ -253,7 +209,7 @@ def _study_charts(groups):
              if name in groups]
     retention = line_chart("Embedding cosine and retention", "connections kept [%]", "cosine to the dense model [1]",
                            {name: [(100 * row["retention"], row["cosine"]) for row in groups[name]] for name in shown})
-    figures = [_figure(retention, "Quality of the whole model against the share of connections kept.")]
+    figures = [figure(retention, "Quality of the whole model against the share of connections kept.")]
     sigmas = {}
     for name, rows in groups.items():
         for row in rows:
@@ -261,7 +217,7 @@ def _study_charts(groups):
                 sigmas.setdefault(f"ternary {row['precision']}", []).append((row["sigma"], row["cosine"]))
     sigmas = {name: sorted(points) for name, points in sigmas.items() if len(points) > 1}
     if sigmas:
-        figures.append(_figure(
+        figures.append(figure(
             line_chart("Embedding cosine and sigma", "sigma = projected inputs / inputs [1]",
                        "cosine to the dense model [1]", sigmas),
             "The ternary detector at 10 % retention: more projected inputs cost more work and find more."))
@@ -277,10 +233,10 @@ def _head_maps(study):
         chart = heat_map(f"Prediction accuracy: {name_of(row)}", "head", "layer", values, classes,
                          x_names=[str(head) for head in range(len(values[0]))],
                          y_names=[str(layer) for layer in range(len(values))])
-        figures.append(_figure(chart, f"Share of the true top {_percent(row['retention'])} found, by layer and head."))
-        figures.append(_table(f"Prediction accuracy: {name_of(row)}",
-                              ("layer", *(f"head {head}" for head in range(len(values[0])))),
-                              [(str(layer), *line) for layer, line in enumerate(row["accuracy"])]))
+        figures.append(figure(chart, f"Share of the true top {percent(row['retention'])} found, by layer and head."))
+        figures.append(table(f"Prediction accuracy: {name_of(row)}",
+                             ("layer", *(f"head {head}" for head in range(len(values[0])))),
+                             [(str(layer), *line) for layer, line in enumerate(row["accuracy"])]))
     return figures
 
 
@@ -316,21 +272,16 @@ def _selection_effect(study):
     cosines = ", ".join(f"{name_of(row)} {row['cosine']:.3f}" for row in study["held_out"]["rows"])
     return ["Selection effect: the calibration's weighting by received attention was chosen after looking at the "
             f"evaluation passages of the whole-model table. On {study['held_out']['texts']} other passages, left alone "
-            f"until then, at {_percent(study['held_out']['rows'][0]['retention'])} retention: {cosines}."]
+            f"until then, at {percent(study['held_out']['rows'][0]['retention'])} retention: {cosines}."]
 
 
 def page(record):
     """report.html: the whole page as text."""
-    title = "Attention on the simulated accelerator"
-    points = "".join(f"<li>{html.escape(line)}</li>\n" for line in notes(record))
-    seconds = _table("Wall-clock time", ("step", "seconds"), record["seconds"].items())
-    body = "".join([
-        f"<h1>{title}</h1>\n", _what(record), _cycles(record), _key_reads(record), _selection(record), _study(record),
-        _section("How to read these numbers", f"<ul>\n{points}</ul>\n"), _configuration(record),
-        _section("Time", seconds)])
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n<title>{title}</title>\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1"/>\n<style>{_STYLE}</style>\n'
-            f"</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n")
+    seconds = table("Wall-clock time", ("step", "seconds"), record["seconds"].items())
+    return document("Attention on the simulated accelerator", _what(record), _cycles(record), _key_reads(record),
+                    _selection(record), _study(record),
+                    section("How to read these numbers", bullets(notes(record))), _configuration(record),
+                    section("Time", seconds))
 
 
 def summary(record):
@@ -353,7 +304,7 @@ def summary(record):
     if record["study"] is not None:
         groups = by_detector(record["study"]["whole_model"])
         retentions = [row["retention"] for row in next(iter(groups.values()))]
-        shares = "".join(f"{_percent(share):>10}" for share in retentions)
+        shares = "".join(f"{percent(share):>10}" for share in retentions)
         lines += ["", f"{'embedding cosine, whole model':36}{shares}"]
         lines += [f"{name:36}" + "".join(f"{row['cosine']:>10.3f}" for row in groups[name])
                   for name in _shown(groups, job)]
