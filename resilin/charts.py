@@ -8,7 +8,7 @@ import bisect
 import html
 import math
 
-__all__ = ["bar_chart", "heat_map", "line_chart", "shades"]
+__all__ = ["bar_chart", "heat_map", "line_chart", "shades", "tree_map"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 440, 90, 190, 50, 70
@@ -213,3 +213,128 @@ def _runs(line):
         if place == len(line) or line[place] != line[start]:
             yield int(line[start]), start, place - start
             start = place
+
+
+def tree_map(title, unit, tiles, classes, *, width=560, height=440):
+    """Rectangles in rectangles, squarified: everything drawn has the area of its share of the whole.
+
+    ``tiles``: list of (path, value, index into ``classes``); ``path`` is a tuple of names from the outside in, and
+    tiles whose paths begin with the same names lie together in a frame. ``unit``: what values are counted in.
+    ``classes``: list of (name, colour); the legend has each one's share. Tiles of value 0 are left out.
+
+    Raises ``ValueError`` when there is nothing to show, a value is negative, or a path is used twice.
+    """
+    root, shares = {}, [0.0] * len(classes)
+    for path, value, index in tiles:
+        if value < 0:
+            raise ValueError(f"tiles: {' / '.join(path)} = {value} is not allowed: it must be at least 0")
+        if value > 0:
+            _plant(root, path, value, index)
+            shares[index] += value
+    total = sum(shares)
+    if not total:
+        raise ValueError("tiles is not allowed: a chart needs at least one value above 0")
+    legend = [(f"{name}: {share / total:.1%}", colour) for (name, colour), share in zip(classes, shares) if share]
+    left, top = 20, 46
+    body, frames = [], []
+    for path, value, index, place in _leaves(root, (), (left, top, width, height), frames):
+        words = f"{' / '.join(path)}: {value:,.0f} {unit}, {value / total:.1%}"
+        x, y, w, h = place
+        body.append(f'<g><title>{html.escape(words)}</title><rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" '
+                    f'height="{h:.2f}" fill="{classes[index][1]}" stroke="#ffffff" stroke-width="0.6"/>'
+                    + "".join(_label(path, f"{value / total:.1%}", place)) + "</g>")
+    body += [f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" fill="none" stroke="#000000" '
+             f'stroke-width="{2.4 / depth:.1f}"/>' for depth, (x, y, w, h) in sorted(frames, reverse=True)]
+    for place, (name, colour) in enumerate(legend):
+        y = top + 12 + 22 * place
+        body += [f'<rect x="{left + width + 16}" y="{y - 8}" width="14" height="14" fill="{colour}" stroke="#000000"/>',
+                 _text(left + width + 38, y + 4, name, anchor="start", size=12)]
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 250} {top + height + 20}" role="img" '
+        'font-family="sans-serif">', f"<title>{html.escape(title)}</title>",
+        f"<desc>{html.escape(f'{total:,.0f} {unit} in all. ' + ', '.join(name for name, _ in legend))}</desc>",
+        f'<rect width="{left + width + 250}" height="{top + height + 20}" fill="#ffffff"/>',
+        _text(left + width / 2, 26, title, size=16), *body, "</svg>"]) + "\n"
+
+
+def _plant(node, path, value, index):
+    """Put a tile into nested dicts: name -> dict of what is inside, or (value, index) of a tile."""
+    for name in path[:-1]:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            break
+    if not isinstance(node, dict) or path[-1] in node:
+        raise ValueError(f"tiles: {' / '.join(path)} is not allowed: this path is taken")
+    node[path[-1]] = value, index
+
+
+def _value(node):
+    return sum(map(_value, node.values())) if isinstance(node, dict) else node[0]
+
+
+def _leaves(node, path, place, frames):
+    """(path, value, index, rectangle) of every tile below a node; ``frames`` gets (depth, rectangle) of the groups."""
+    inside = sorted(((_value(child), name) for name, child in node.items()), key=lambda item: (-item[0], item[1]))
+    for (value, name), rectangle in zip(inside, _squarified([value for value, _ in inside], *place)):
+        child = node[name]
+        if isinstance(child, dict):
+            frames.append((len(path) + 1, rectangle))
+            yield from _leaves(child, (*path, name), rectangle, frames)
+        else:
+            yield (*path, name), value, child[1], rectangle
+
+
+def _squarified(values, x, y, width, height):
+    """Rectangles of the areas ``values`` (descending) that fill a rectangle, each as square as can be: rows are laid
+    along the shorter side and closed when one more would make them longer (Bruls, Huizing and van Wijk 2000)."""
+    scale, rest, found = width * height / sum(values), list(values), []
+    while rest:
+        side, count = max(min(width, height), 1e-9), 1  # rounding may use up the room before the last crumbs
+        while count < len(rest) and _worst(rest[:count + 1], side, scale) <= _worst(rest[:count], side, scale):
+            count += 1
+        row, rest = rest[:count], rest[count:]
+        depth, at = sum(row) * scale / side, 0.0
+        for value in row:
+            length = value * scale / depth
+            found.append((x, y + at, depth, length) if width >= height else (x + at, y, length, depth))
+            at += length
+        if width >= height:
+            x, width = x + depth, width - depth
+        else:
+            y, height = y + depth, height - depth
+    return found
+
+
+def _worst(row, side, scale):
+    """The greatest ratio of sides in a row of areas along ``side``."""
+    depth = sum(row) * scale / side
+    return max(max(depth * depth / (value * scale), value * scale / (depth * depth)) for value in (row[0], row[-1]))
+
+
+def _label(path, share, place, size=11):
+    """As much of a tile's path as there is room for, its own name first, then its share, then the groups'."""
+    x, y, width, height = place
+    turned = width < height and _wide(path[-1], size) > width - 6
+    room, lines = (width, height - 6) if turned else (height, width - 6)
+    fit = int((room - 4) // (size + 3))
+    if fit < 1 or _wide(path[-1], size) > lines:
+        return []
+    chosen = [path[-1]]
+    if fit > 1 and _wide(share, size) <= lines:
+        chosen.append(share)
+    for name in reversed(path[:-1]):
+        if len(chosen) >= fit or _wide(name, size) > lines:
+            break
+        chosen.insert(0, name)
+    middle_x, middle_y = x + width / 2, y + height / 2
+    found = []
+    for number, words in enumerate(chosen):
+        off = (number - (len(chosen) - 1) / 2) * (size + 3)
+        found.append(_text(middle_x + off + size / 3, middle_y, words, size=size, turn=-90) if turned
+                     else _text(middle_x, middle_y + off + size / 3, words, size=size))
+    return found
+
+
+def _wide(words, size):
+    """Width of a text in pixels, about."""
+    return 0.58 * size * len(words)

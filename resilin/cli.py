@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "an end-to-end job on the simulated hardware, checked against its golden model",
     "synthesize": "area, timing and memories of a block on a target",
     "qor": "area, delay and resources of the blocks against the committed baseline",
+    "report": "tables and charts of blocks on targets, beside the papers' figures",
     "lint": "check generated Verilog with Verilator's lint",
     "models": "trained models that jobs take their weights from",
     "doctor": "check that every tool is there and works",

@@ -10,7 +10,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #999999; }
 table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { border: 1px solid #999999; padding: .2rem .6rem; text-align: right; font-variant-numeric: tabular-nums; }
-td { overflow-wrap: anywhere; } th:first-child, td:first-child { text-align: left; } th { background: #eeeeee; }
+.long { overflow-wrap: anywhere; min-width: 9rem; } th:first-child, td:first-child { text-align: left; } th { background: #eeeeee; }
 svg { max-width: 100%; height: auto; } code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { background: #f3f3f3; padding: .6rem; white-space: pre-wrap; } figure { margin: 1.5rem 0; }
 figcaption, .note { color: #444444; font-size: .95em; } summary { cursor: pointer; font-weight: 600; }
@@ -32,10 +32,16 @@ def percent(share):
 
 
 def table(caption, headings, rows):
-    """A table; cells go through :func:`number`."""
+    """A table; cells go through :func:`number`, long ones may be broken anywhere."""
     head = "".join(f'<th scope="col">{escape(str(heading))}</th>' for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(number(cell))}</td>" for cell in row) + "</tr>\n" for row in rows)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>\n" for row in rows)
     return f"<table><caption>{escape(caption)}</caption>\n<tr>{head}</tr>\n{body}</table>\n"
+
+
+def _cell(value):
+    text = number(value)
+    style = ' class="long"' if len(text) > 24 else ""
+    return f"<td{style}>{escape(text)}</td>"
 
 
 def figure(chart, caption):

@@ -5,7 +5,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from resilin.charts import bar_chart, heat_map, line_chart, shades
+from resilin.charts import bar_chart, heat_map, line_chart, shades, tree_map
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -70,3 +70,76 @@ def test_refusals():
         line_chart("T", "x", "y", {"one": [(1, 0)]}, y_log2=True)
     with pytest.raises(ValueError, match="must have the series"):
         bar_chart("T", "x", "y", {"a": {"one": 1}, "b": {"two": 1}})
+
+
+TREE = [(("pe",), 60, 0), (("rows", "4 x row", "adder"), 20, 1), (("rows", "4 x row", "row itself"), 10, 1),
+        (("rows", "rows itself"), 0, 1), (("memory 8 x 8",), 10, 2)]
+CLASSES = [("pe", "#111111"), ("rows", "#222222"), ("memory", "#333333")]
+
+
+def rectangles(chart):
+    """Name -> (x, y, width, height) of the tiles of a tree map, and the list of those of the frames."""
+    root = xml.etree.ElementTree.fromstring(chart)
+
+    def place(rectangle):
+        return tuple(float(rectangle.get(name)) for name in ("x", "y", "width", "height"))
+    tiles = {tile.find(f"{SVG}title").text.split(":")[0]: place(tile.find(f"{SVG}rect")) for tile in
+             root.iter(f"{SVG}g")}
+    return tiles, [place(frame) for frame in root.iter(f"{SVG}rect") if frame.get("fill") == "none"]
+
+
+def test_tiles_of_a_tree_map_have_the_areas_of_their_values():
+    chart = tree_map("T < U", "um2", TREE, CLASSES, width=500, height=200)
+    tiles, frames = rectangles(chart)
+    values = {" / ".join(path): value for path, value, _ in TREE if value}
+    assert {name: w * h for name, (_, _, w, h) in tiles.items()} == {
+        name: pytest.approx(value / 100 * 500 * 200, rel=0.001) for name, value in values.items()}
+    # The frames of ``rows`` and ``4 x row`` hold their tiles and no other.
+    assert len(frames) == 2
+    for x, y, w, h in frames:
+        inside = {name for name, (left, top, wide, high) in tiles.items()
+                  if left >= x - .02 and top >= y - .02 and left + wide <= x + w + .02 and top + high <= y + h + .02}
+        assert inside == {"rows / 4 x row / adder", "rows / 4 x row / row itself"}
+
+
+def test_tiles_of_a_tree_map_do_not_overlap_and_are_not_slivers():
+    values = [1000 / (k + 1) ** 1.5 for k in range(60)]
+    tiles, _ = rectangles(tree_map("T", "um2", [((f"u{k}",), value, 0) for k, value in enumerate(values)],
+                                   [("all", "#111111")]))
+    places = list(tiles.values())
+    assert len(places) == 60
+    for index, (x, y, w, h) in enumerate(places):
+        assert max(w / h, h / w) < 4
+        for left, top, wide, high in places[:index]:
+            assert min(x + w, left + wide) - max(x, left) < .02 or min(y + h, top + high) - max(y, top) < .02
+
+
+def test_a_tree_map_tells_names_and_shares():
+    chart = tree_map("T < U", "um2", TREE, CLASSES)
+    assert {"T < U", "pe", "60.0%", "rows: 30.0%", "4 x row", "adder", "memory: 10.0%"} <= set(texts(chart))
+    root = xml.etree.ElementTree.fromstring(chart)
+    assert "100 um2 in all" in root.find(f"{SVG}desc").text and "rows: 30.0%" in root.find(f"{SVG}desc").text
+    titles = [element.text for element in root.iter(f"{SVG}title")]
+    assert "rows / 4 x row / adder: 20 um2, 20.0%" in titles
+
+
+def test_labels_of_a_tree_map_stay_in_their_tiles():
+    chart = tree_map("T", "um2", [(("a name that is longer than its tile",), 1, 0), (("b",), 99, 0)],
+                     [("all", "#111111")], width=300, height=100)
+    assert "b" in texts(chart) and "a name that is longer than its tile" not in texts(chart)
+
+
+def test_a_value_next_to_nothing_keeps_its_tile():
+    tiles, _ = rectangles(tree_map("T", "um2", [(("a",), 1e9, 0), (("b",), 1e-9, 0), (("c",), 1e-9, 0)],
+                                   [("all", "#111111")]))
+    assert set(tiles) == {"a", "b", "c"} and all(w >= 0 and h >= 0 for _, _, w, h in tiles.values())
+
+
+@pytest.mark.parametrize("tiles, message", [
+    ([(("a",), 0, 0)], "at least one value above 0"), ([(("a",), -1, 0)], "a = -1 is not allowed"),
+    ([(("a",), 1, 0), (("a",), 1, 0)], "a is not allowed: this path is taken"),
+    ([(("a",), 1, 0), (("a", "b"), 1, 0)], "a / b is not allowed: this path is taken"),
+])
+def test_a_tree_map_refuses(tiles, message):
+    with pytest.raises(ValueError, match=message):
+        tree_map("T", "um2", tiles, [("all", "#111111")])

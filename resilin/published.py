@@ -1,0 +1,112 @@
+"""Figures of the papers that our machines come from, and how areas of one technology scale to another."""
+
+import dataclasses
+import decimal
+import math
+
+__all__ = ["AREA", "AREA_SOURCE", "MACHINES", "Machine", "Match", "Row", "area_factor"]
+
+#: Node in nm -> area of the same logic, relative to 45 nm.
+AREA = {65: 1.5, 45: 1.0, 32: 0.46, 20: 0.21, 16: 0.19, 7: 0.059}
+AREA_SOURCE = "Stillmaker and Baas 2017, Scaling equations for CMOS device performance from 180 nm to 7 nm"
+
+
+def area_factor(node_nm):
+    """``(factor, how)``: area of logic at a node relative to 45 nm, and where that figure comes from.
+
+    Between the nodes of ``AREA`` it is interpolated, linear in the logarithms of node and factor; outside of them
+    there is none: ``ValueError``.
+    """
+    if node_nm in AREA:
+        return AREA[node_nm], "table"
+    below, above = (pick((node for node in AREA if (node < node_nm) == (pick is max)), default=None)
+                    for pick in (max, min))
+    if below is None or above is None:
+        raise ValueError(f"node_nm = {node_nm} is not allowed: areas are scaled between {min(AREA)} and {max(AREA)} nm")
+    share = math.log(node_nm / below) / math.log(above / below)
+    return AREA[below] * (AREA[above] / AREA[below]) ** share, (
+        f"log-log interpolation between {below} nm ({AREA[below]:g}) and {above} nm ({AREA[above]:g})")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of a paper's table as it is printed there: area in mm2 (kept as text for its digits), power in mW."""
+
+    module: str
+    configuration: str
+    area_mm2: str
+    power_mw: float | None = None
+
+    @property
+    def area(self):
+        """Area in mm2, and the bounds that its digits leave."""
+        value = decimal.Decimal(self.area_mm2)
+        half = decimal.Decimal(5).scaleb(value.as_tuple().exponent - 1)
+        return float(value), (float(value - half), float(value + half))
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """Which of our blocks stand beside a line of the table.
+
+    Attributes
+    ----------
+    label: what is compared
+    row: the line's module; ``None``: the paper has no figure of its own for it
+    blocks: our blocks that do this work together, each in its preset ``paper``
+    kind: ``logic`` or ``memory``: which of the areas of our blocks counts, never both in one figure
+    theirs, ours: the share of the line, and of our blocks, that is meant
+    memory: name of the sub-module whose memories count; all of the block when empty
+    """
+
+    label: str
+    row: str | None
+    blocks: tuple
+    kind: str = "logic"
+    theirs: float = 1.0
+    ours: float = 1.0
+    memory: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """A paper's table: where it stands, its technology, its lines, and what of ours goes beside them.
+
+    ``reference``: label of the match that all others are put in relation to, which needs no scaling.
+    """
+
+    name: str
+    source: str
+    node_nm: int
+    flow: str
+    rows: tuple
+    matches: tuple
+    reference: str
+
+    def row(self, module):
+        """The line of a module."""
+        return next(row for row in self.rows if row.module == module)
+
+
+MACHINES = (
+    Machine(
+        name="DOTA", source="thesis, Table C.1", node_nm=22,
+        flow="Synopsys Design Compiler, TSMC 22 nm, 1 GHz; SRAM by CACTI",
+        rows=(Row("Lane", "4 lanes per accelerator", "2.701", 2878.33),
+              Row("RMMU", "32*16 FX-16", "0.609", 645.98),
+              Row("Filter", "token parallelism 4", "0.003", 9.13),
+              Row("MFU", "16 exp, 16 div, 16*16 adder tree", "0.060", 60.73),
+              Row("Accumulator", "512 accu/cycle", "0.045", 139.21),
+              Row("DOTA (w/o SRAM)", "2 TOPS", "2.746", 3017.54),
+              Row("SRAM", "2.5 MB", "1.690", 0.51)),
+        matches=(Match("RMMU", "RMMU", ("rmmu",)),
+                 Match("one PE (RMMU / 512)", "RMMU", ("rmmu",), theirs=1 / 512, ours=1 / 512),
+                 Match("Filter (Detector + Scheduler)", "Filter", ("detector", "scheduler")),
+                 Match("Detector alone", None, ("detector",)),
+                 Match("Scheduler alone", None, ("scheduler",)),
+                 Match("MFU", "MFU", ("mfu",)),
+                 Match("lane without SRAM", "Lane", ("lane",), theirs=1 / 4),
+                 Match("SRAM of a lane (640 KB of 2.5 MB)", "SRAM", ("lane",), "memory", theirs=1 / 4,
+                       memory="memory")),
+        reference="RMMU"),
+)

@@ -1,0 +1,1 @@
+"""``resilin report``: figures of blocks on targets, gathered, set beside the papers', shown."""
