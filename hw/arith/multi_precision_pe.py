@@ -35,8 +35,8 @@ class MultiPrecisionPe(wiring.Component):
 
     DOT emits the dot products as 48 / lanes bit two's complement segments of ``dot`` (1, 1, 2, 4 segments), in any
     mode. MAC (FX16 only) streams both operands: ``row`` replaces the tile's lowest 16 bits, and the product is added
-    to ``acc``, or starts it anew with ``first``. Nothing but MAC changes ``acc``; it wraps at 44 bits, which takes more
-    than 8192 products.
+    to ``acc``, or starts it anew with ``first``. Nothing but MAC changes ``acc``, not even a reset: the first MAC after
+    one must have ``first``. It wraps at 44 bits, which takes more than 8192 products.
 
     Latency: a beat's ``dot`` is there ``latency`` cycles after it, its ``acc`` ``mac_latency`` cycles. Throughput: one
     beat a cycle, of any mode and operation after any other. ``dot`` of a cycle without DOT is undefined.
@@ -85,7 +85,9 @@ class MultiPrecisionPe(wiring.Component):
         self._emit(m, mode[-1], result)
         product = Cat(result[:-1], ~result[-1]).as_signed()
         start = mac[-1] & first[-1]
-        m.d.sync += self.acc.eq(Mux(start, 0, self.acc) + Mux(mac[-1], product, 0))
+        acc = Signal(signed(ACC_BITS), reset_less=True)
+        m.d.sync += acc.eq(Mux(start, 0, acc) + Mux(mac[-1], product, 0))
+        m.d.comb += self.acc.eq(acc)
         return m
 
     def _pipeline(self, m):

@@ -10,7 +10,8 @@ __all__ = ["PlainMac"]
 class PlainMac(wiring.Component):
     """``acc`` <= (``first`` ? 0 : ``acc``) + ``x`` * ``w``, operands registered.
 
-    16-bit two's complement operands, 44-bit sum. Latency 2, throughput one product a cycle.
+    16-bit two's complement operands, 44-bit sum, which a reset does not clear. Latency 2, throughput one product a
+    cycle.
     """
 
     latency = 2
@@ -24,5 +25,7 @@ class PlainMac(wiring.Component):
         m = Module()
         x, w, first = Signal(signed(16), reset_less=True), Signal(signed(16), reset_less=True), Signal(reset_less=True)
         m.d.sync += [x.eq(self.x), w.eq(self.w), first.eq(self.first)]
-        m.d.sync += self.acc.eq(Mux(first, 0, self.acc) + x * w)
+        acc = Signal(signed(44), reset_less=True)
+        m.d.sync += acc.eq(Mux(first, 0, acc) + x * w)
+        m.d.comb += self.acc.eq(acc)
         return m

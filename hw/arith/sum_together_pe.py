@@ -71,7 +71,9 @@ class SumTogetherPe(wiring.Component):
                 low, sign = WIDTH - precision.bits, self._sign(precision)
                 with m.Case(precision):
                     m.d.comb += dot.eq(Cat(total[low:sign], ~total[sign]).as_signed())
-        m.d.sync += self.acc.eq(Mux(valid & first, 0, self.acc) + Mux(valid, dot, 0))
+        acc = Signal(signed(44), reset_less=True)
+        m.d.sync += acc.eq(Mux(valid & first, 0, acc) + Mux(valid, dot, 0))
+        m.d.comb += self.acc.eq(acc)
         return m
 
     @staticmethod
