@@ -12,8 +12,8 @@ from synth.timing import CLOCK_SLEW_PS
 
 __all__ = ["read"]
 
-_TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|\\\s*\n|"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^\s(){}:;,"]+)|(?P<mark>[(){}:;,])',
-                    re.DOTALL)
+_TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|\\\s*\n|"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^\s(){}:;,"]+)'
+                    r'|(?P<mark>[(){}:;,])', re.DOTALL)
 _TABLES = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
 _SENSE = {"positive_unate": "pos", "negative_unate": "neg", "non_unate": "non"}
 #: The part of a table that the rows are fitted to: slews and loads below these shares of the greatest.

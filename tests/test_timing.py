@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from synth import library
+from synth import library, opensta
 from synth.design import Memory
 from synth.timing import CLOCK_SLEW_PS, INPUT_SLEW_PS, analyse, macro
 
@@ -118,3 +118,21 @@ def test_a_slow_cell_is_seen(cells):
     difference = (analyse(netlist, dataclasses.replace(cells, cells=table)).paths["register"]["ps"]
                   - analyse(netlist, cells).paths["register"]["ps"])
     assert difference == pytest.approx(100, abs=0.2)
+
+
+@pytest.mark.skipif(not opensta.available(), reason="OpenSTA is not installed")
+@pytest.mark.parametrize("name", ["scheduler", "mfu"])
+def test_opensta_agrees(name, cells):
+    """Same library, netlist and slews: within 1 %, on real blocks mapped flat."""
+    from resilin import registry
+    from resilin.synthesis import kept_verilog
+    from synth import asic, design
+
+    block = registry.find(name)
+    verilog = kept_verilog(block, block.config_class.preset("small"))
+    units = design.elaborate(verilog, name, unit_weight=float("inf"), macro_bits=None).units
+    netlist = asic.map_unit(units[name], cells, asic.RECIPES["area"], 10000).netlist
+    paths, theirs = analyse(netlist, cells).paths, opensta.slowest(netlist, cells)
+    for kind, ps in theirs.items():
+        assert (paths[kind] is None) == (ps is None), kind
+        assert ps is None or paths[kind]["ps"] == pytest.approx(ps, rel=0.01), kind
