@@ -7,6 +7,7 @@ chart has a title, and a description for screen readers.
 import bisect
 import html
 import math
+import re
 
 __all__ = ["bar_chart", "heat_map", "line_chart", "shades", "tree_map"]
 
@@ -311,28 +312,36 @@ def _worst(row, side, scale):
     return max(max(depth * depth / (value * scale), value * scale / (depth * depth)) for value in (row[0], row[-1]))
 
 
-def _label(path, share, place, size=11):
-    """As much of a tile's path as there is room for, its own name first, then its share, then the groups'."""
+def _label(path, share, place):
+    """As much of a tile's path as there is room for: its own name first, then its share, then the groups'."""
     x, y, width, height = place
-    turned = width < height and _wide(path[-1], size) > width - 6
-    room, lines = (width, height - 6) if turned else (height, width - 6)
-    fit = int((room - 4) // (size + 3))
-    if fit < 1 or _wide(path[-1], size) > lines:
-        return []
-    chosen = [path[-1]]
-    if fit > 1 and _wide(share, size) <= lines:
-        chosen.append(share)
-    for name in reversed(path[:-1]):
-        if len(chosen) >= fit or _wide(name, size) > lines:
-            break
-        chosen.insert(0, name)
-    middle_x, middle_y = x + width / 2, y + height / 2
-    found = []
-    for number, words in enumerate(chosen):
-        off = (number - (len(chosen) - 1) / 2) * (size + 3)
-        found.append(_text(middle_x + off + size / 3, middle_y, words, size=size, turn=-90) if turned
-                     else _text(middle_x, middle_y + off + size / 3, words, size=size))
-    return found
+    for size, turned in ((11, False), (11, True), (9, False), (9, True)):
+        room, across = (width - 4, height - 6) if turned else (height - 4, width - 6)
+        pitch = size + 3
+        chosen = _wrapped(path[-1], size, across)
+        if not chosen or len(chosen) * pitch > room:
+            continue
+        if (len(chosen) + 1) * pitch <= room and _wide(share, size) <= across:
+            chosen = [*chosen, share]
+        for name in reversed(path[:-1]):
+            if (len(chosen) + 1) * pitch > room or _wide(name, size) > across:
+                break
+            chosen = [name, *chosen]
+        offs = [(number - (len(chosen) - 1) / 2) * pitch + size / 3 for number in range(len(chosen))]
+        return [_text(x + width / 2 + off, y + height / 2, words, size=size, turn=-90) if turned else
+                _text(x + width / 2, y + height / 2 + off, words, size=size) for off, words in zip(offs, chosen)]
+    return []
+
+
+def _wrapped(words, size, across):
+    """A text in lines of at most a width, broken after blanks and underscores; ``None`` when that cannot be."""
+    lines = [""]
+    for part in re.findall(r"[^ _]*[ _]?", words):
+        if _wide((lines[-1] + part).rstrip(), size) > across and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    lines = [line.rstrip() for line in lines]
+    return lines if all(_wide(line, size) <= across for line in lines) else None
 
 
 def _wide(words, size):

@@ -9,8 +9,9 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
   background: #ffffff; }
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #999999; }
 table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { border: 1px solid #999999; padding: .2rem .6rem; text-align: right; font-variant-numeric: tabular-nums; }
-.long { overflow-wrap: anywhere; min-width: 9rem; } th:first-child, td:first-child { text-align: left; } th { background: #eeeeee; }
+th, td { border: 1px solid #999999; padding: .2rem .5rem; text-align: right; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child, .long { text-align: left; } th { background: #eeeeee; }
+.long { overflow-wrap: anywhere; min-width: 8rem; } section { overflow-x: auto; }
 svg { max-width: 100%; height: auto; } code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { background: #f3f3f3; padding: .6rem; white-space: pre-wrap; } figure { margin: 1.5rem 0; }
 figcaption, .note { color: #444444; font-size: .95em; } summary { cursor: pointer; font-weight: 600; }

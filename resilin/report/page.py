@@ -4,7 +4,7 @@ from resilin.charts import line_chart, tree_map
 from resilin.files import write_files
 from resilin.html import bullets, code, document, figure, folded, prose, section, table
 from resilin.report.collect import AS_PORTS, CLASSES, label
-from resilin.report.compare import LIMITS
+from resilin.report.compare import LIMITS, OPEN_FLOW
 from resilin.report.terminal import comparison_cells, overview
 
 __all__ = ["hierarchy_tiles", "page", "write"]
@@ -21,8 +21,7 @@ NOTES = (
     "A memory of standard-cell targets is bits times an area a bit, which is stated with the target; it never counts "
     "as logic. Small memories are registers and count as logic.",
     "GE, gate equivalents: area of logic over the area of the library's smallest two-input NAND.",
-    "Open flows give larger area and delay than Design Compiler (published: 1.5 times the area on a small state "
-    "machine, 1.6 times between two scripts of Yosys). Ratios inside one report are safer than absolute figures.",
+    OPEN_FLOW,
     "FPGA figures are resources after mapping; a frequency is there only after place and route. It is the median of "
     "the seeds, in a shell of registers.",
 )
@@ -150,7 +149,7 @@ def _totals(record):
     total = record["total"]
     rows = [(name.replace("_", " "), _whole(value)) for name, value in total.items() if not isinstance(value, dict)]
     if record["target"]["kind"] == "asic":
-        names = {"logic um2": "logic [um2]", "memory um2": "memory [um2]", "ge": "logic [GE]"}
+        names = {"logic um2": "logic [um2]", "memory um2": "memory [um2]", "ge": "logic [GE]", "flops": "flip-flops"}
         rows = [(names.get(name, name), value) for name, value in rows]
     return table("Totals", ("what", "value"), rows)
 

@@ -5,12 +5,12 @@ from resilin.report.collect import critical_path, label
 __all__ = ["comparison_cells", "overview", "summary"]
 
 _RESOURCES = ("lut", "carry", "ff", "dsp", "bram")
-_WORDS = ("target", "critical path from", "to")
+_WORDS = ("target", "critical path")
 
 
 def _critical_cells(record):
     path = critical_path(record)
-    return (f"{path['ns']:.2f}", f"{path['mhz']:,.0f}", path["start"], path["end"]) if path else ("-",) * 4
+    return (f"{path['ns']:.2f}", f"{path['mhz']:,.0f}", f"{path['start']} to {path['end']}") if path else ("-",) * 3
 
 
 def overview(results):
@@ -28,7 +28,7 @@ def overview(results):
         else:
             fpga.append((*names, *(f"{total[name]:g}" for name in _RESOURCES), f"{total['memory_bits']:,}",
                          *_critical_cells(record)))
-    path = ("ns", "MHz", "critical path from", "to")
+    path = ("ns", "MHz", "critical path")
     return [(headings, rows) for headings, rows in (
         (("block", "target", "logic um2", "GE", "flip-flops", "memory bits", "memory um2", *path), asic),
         (("block", "target", *(name.upper() for name in _RESOURCES), "memory bits", *path), fpga)) if rows]
