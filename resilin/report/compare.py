@@ -7,8 +7,8 @@ __all__ = ["LIMITS", "OPEN_FLOW", "compare"]
 
 #: What must be said of every figure, and
 OPEN_FLOW = (
-    "Open flows give larger area and delay than Design Compiler (published: 1.5 times the area on a small state machine, "
-    "1.6 times between two scripts of Yosys). Ratios inside one report are safer than absolute figures.")
+    "Open flows give larger area and delay than Design Compiler (published: 1.5 times the area on a small state "
+    "machine, 1.6 times between two scripts of Yosys). Ratios inside one report are safer than absolute figures.")
 #: what more where a paper's figure stands beside ours.
 LIMITS = (
     "The paper's areas come from Design Compiler: a ratio to them holds the difference of the flows as well as of the "
