@@ -81,11 +81,32 @@ async def fill_waits(dut):
     h = Harness(dut)
     await h.start(watch=False)
     full = np.ones((h.config.tokens, h.config.max_keys), bool)
-    h.put(full, full, full)
+    upper = full.copy()
+    upper[:, :h.config.max_keys // 2] = False
+    # The second group would put other IDs than the first over them, if its fill did not wait.
+    h.put(full, upper, full)
     await h.bench.cycles(4 * h.config.max_keys)
     beats = len(h.beats(full))
     assert h.driver.count < 3 * beats and not h.driver.idle()
     hit("fill waits for issue")
+    h.watch()
+    await h.finish()
+
+
+@cocotb.test()
+async def fill_ahead(dut):
+    """With the output blocked and a whole group waiting, the fill takes what it can hold of the next group."""
+    h = Harness(dut)
+    await h.start(watch=False)
+    tokens, lanes = h.config.tokens, h.config.key_lanes
+    full, waiting = np.ones((tokens, h.config.max_keys), bool), np.eye(tokens, 1, dtype=bool)
+    following = np.zeros((tokens, h.config.max_keys), bool)
+    following[0, lanes::lanes] = True  # no key in the first beat, one in each of the others
+    h.put(full, waiting, following)
+    await h.bench.cycles(4 * h.config.max_keys)
+    # The beat without keys vanishes; a key is held as a column, another in its beat.
+    taken = h.driver.count - len(h.beats(full)) - 1
+    assert taken == min(len(h.beats(following)), 3), f"{taken} beats of the next group were taken"
     h.watch()
     await h.finish()
 
