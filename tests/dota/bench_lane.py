@@ -12,7 +12,7 @@ from golden.dota.program import LaneOp, LaneSize, regions
 from resilin.lane_bench import LaneDriver
 from sim.coverage import Coverage
 
-from .lane_commands import LOW, random_command
+from .lane_commands import LOW, gemm_steps, random_command
 
 #: Reached over the runs of :func:`test_random_programs`.
 POINTS = (
@@ -36,13 +36,16 @@ class Harness(LaneDriver):
         self.rng = self.ctx.rng
         self.corrupt = self.ctx.options.get("corrupt", False)
         self.model = Lane(self.size)
-        self.total = Statistics()
-        self.phases = set()
+        self._forget()
+
+    def _forget(self):
+        """Nothing has run since the reset."""
+        self.total, self.phases, self.groups, self.load_waits = Statistics(), set(), 0, 0
 
     async def reset(self):
         """Reset the lane; the twin forgets everything but the memory."""
         await self.bench.reset()
-        self.total, self.phases = Statistics(), set()
+        self._forget()
         await self.bench.cycles(2)
         assert not self.busy(), "busy after reset"
 
@@ -77,6 +80,11 @@ class Harness(LaneDriver):
         for command in commands:
             self.total += self.model.execute(command)
             self.phases.add(command.phase)
+            if command.op is LaneOp.GEMM:
+                loads, steps, _ = gemm_steps(command, self.size)
+                self.load_waits += loads + sum(max(0, loads + 1 - step) for step in steps[:-1])
+            elif command.op is LaneOp.ATTEND:
+                self.groups += -(-command.m // self.size.tokens)
         await super().send([command.fields() for command in commands])
 
     async def compare(self, addresses=None):
@@ -102,6 +110,13 @@ class Harness(LaneDriver):
         phases = [await self.counter(f"CYCLES_PHASE{phase}") for phase in range(8)]
         assert sum(phases) == await self.counter("CYCLES"), f"phases {phases} do not add up to the cycles"
         assert {phase for phase in range(8) if phases[phase]} == self.phases, f"phases {phases}, used {self.phases}"
+        stalls = {name: await self.counter(f"STALL_{name}") for name in ("LOAD", "SCHEDULE", "SOFTMAX", "DRAIN")}
+        assert stalls["LOAD"] == self.load_waits, f"STALL_LOAD is {stalls['LOAD']}, expected {self.load_waits}"
+        # One wait a pass at least, of the two passes of a group.
+        assert stalls["SCHEDULE"] >= 2 * self.groups, f"STALL_SCHEDULE is {stalls['SCHEDULE']}, {self.groups} groups"
+        # The MFU waits for its output only, which SOFTMAX and CONVERT always take.
+        assert self.groups or sum(stalls.values()) == stalls["LOAD"], f"stalls {stalls} without ATTEND"
+        assert sum(stalls.values()) <= sum(phases), f"stalls {stalls} of {sum(phases)} cycles"
         assert int(self.dut.error.value) == 0, "error is set after legal commands"
 
     def hit(self, point, condition=True):

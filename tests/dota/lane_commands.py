@@ -1,10 +1,22 @@
-"""Random legal commands of the lane."""
+"""Random legal commands of the lane, and what its page says of the time a GEMM takes."""
 
 from golden.arith.precision import Precision
 from golden.dota.detector import Mode
 from golden.dota.program import Command, LaneOp, Phase, regions
 
 LOW = (Precision.INT8, Precision.INT4, Precision.INT2)
+
+
+def gemm_steps(command, size):
+    """Cycles to load a tile, cycles each step streams, words of a result: the page's l, r or r w of each step, w."""
+    lanes = command.precision.tile[1]
+    loads = size.cols if command.transposed else size.rows * lanes
+    words = max(1, lanes * command.out.bits // 16)
+    steps = []
+    for first in range(0, command.m, size.psum_depth):
+        rows = min(size.psum_depth, command.m - first)
+        steps += ([rows] * (command.k_chunks - 1) + [rows * words]) * command.n_tiles
+    return loads, steps, words
 
 
 def upto(rng, most, corner=0.2):

@@ -9,6 +9,8 @@ from golden.dota.program import Command, LaneOp, LaneSize
 from hw.dota.lane_command import LaneConfig
 from resilin.simulate import simulate
 
+from .lane_commands import gemm_steps
+
 CONFIG = LaneConfig.preset("small")
 SIZE = LaneSize.from_config(CONFIG.to_dict())
 FX16, INT8, INT4, INT2 = Precision
@@ -29,16 +31,9 @@ def gemm(precision, out, m, n_tiles, k_chunks, transposed=False):
 
 def gemm_cycles(command):
     """The formula of docs/dota/lane.md."""
-    lanes = command.precision.tile[1]
-    loads = SIZE.cols if command.transposed else SIZE.rows * lanes
-    words = max(1, lanes * command.out.bits // 16)
-    steps = []
-    for first in range(0, command.m, SIZE.psum_depth):
-        rows = min(SIZE.psum_depth, command.m - first)
-        tile = [rows] * (command.k_chunks - 1) + [rows * words]
-        steps += tile * command.n_tiles
+    loads, steps, words = gemm_steps(command, SIZE)
     return (loads + CONFIG.rmmu.result_latency + 6 + sum(max(step, loads + 1) for step in steps[:-1])
-            + (rows - 1) * words + (2 if words == 4 else 0))
+            + steps[-1] - words + (2 if words == 4 else 0))
 
 
 def rows(op, m, **fields):
