@@ -10,7 +10,7 @@ from sim.record import HOLD_BITS
 __all__ = ["CHARACTERS", "CYCLES", "Recording", "record"]
 
 #: Ends of a recording: whichever comes first.
-CYCLES, CHARACTERS = 8_000, 2_000_000
+CYCLES, CHARACTERS = 4_000, 2_000_000
 #: Seconds after which the tests are given up; the large sizes take long.
 TIMEOUT = 3600
 
