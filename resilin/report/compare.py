@@ -58,7 +58,7 @@ def _ours(match, results):
         return {"why_not": "; ".join(lacking)}
     bits, um2 = (sum(values) for values in zip(*(_memory(record, match.memory) for record in records)))
     logic = sum(record["total"]["logic_um2"] for record in records)
-    paths = [path for path in map(critical_path, records) if path]
+    paths = [path for path in map(critical_path, records) if path and match.kind == "logic"]
     return {"why_not": None, "ours_mm2": (um2 if match.kind == "memory" else logic) * match.ours / 1e6,
             "memory_bits": round(bits * match.ours), "memory_mm2": um2 * match.ours / 1e6,
             "ns": max((path["ns"] for path in paths), default=None)}
