@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 BUILD := build
 
-.PHONY: all setup test test-all verilog doctor clean
+.PHONY: all setup test test-all verilog qor doctor clean
 
 all: setup
 	$(BIN)/resilin run attention
@@ -33,6 +33,10 @@ test-all: setup
 
 verilog: setup
 	$(BIN)/resilin generate all --preset paper -o $(BUILD)/verilog
+
+# Area and delay of every block and preset against synth/qor_baseline.json.
+qor: setup
+	$(BIN)/resilin qor
 
 doctor: setup
 	$(BIN)/resilin doctor
