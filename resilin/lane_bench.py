@@ -33,14 +33,18 @@ class LaneDriver:
         self.dut, self.ctx = dut, context()
         self.word_bytes = 4 * self.ctx.config["cols"]
 
-    async def start(self, stall=0.0):
-        """Clock and reset; ``stall`` is the share of cycles in which the host pauses, on every stream."""
+    async def start(self, stall=0.0, timeout=None):
+        """Clock and reset.
+
+        ``stall`` is the share of cycles in which the host pauses, on every stream; ``timeout`` the cycles without any
+        transfer after which the run fails as hung (``None``: never).
+        """
         dut, ctx = self.dut, self.ctx
 
         def profile():
             return StallProfile.random(stall, ctx.random) if stall else None
 
-        self.bench = await start(dut, timeout=None)
+        self.bench = await start(dut, timeout=timeout)
         self.commands = StreamDriver(dut, "commands", layout=ctx.layout("commands"), stall=profile())
         self.writes = StreamDriver(dut, "write", layout=ctx.layout("write"), stall=profile())
         self.reads = StreamDriver(dut, "read", stall=profile())

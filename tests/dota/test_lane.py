@@ -115,7 +115,7 @@ async def error_on_bank_conflict(dut):
 async def command_beside_read(dut):
     """A command offered in the cycle of a read request leaves the answer alone, however late the host takes it."""
     ctx = context()
-    bench = await start(dut, timeout=None)
+    bench = await start(dut, timeout=30_000)
     size = LaneSize.from_config(ctx.config)
     writes = StreamDriver(dut, "write", layout=ctx.layout("write"))
     reads, commands = StreamDriver(dut, "read"), StreamDriver(dut, "commands", layout=ctx.layout("commands"))
