@@ -167,6 +167,18 @@ def test_the_critical_path_is_the_slower_of_registers_and_memories():
     assert collect.critical_path(record) is None
 
 
+def test_a_period_that_is_not_met_is_told(resilin_report, monkeypatch):
+    def synthesize(block, config, target, options, tell):
+        record = made_up(block.name, 1000, ps=2000.0)
+        return {**record, "options": {**record["options"], "period_ns": options.period_ns}}
+    monkeypatch.setattr(resilin.synthesis, "synthesis_record", synthesize)
+    _, out, _, folder = resilin_report("mfu", "--period", "1.5", "--sweep", "2,1")
+    words = "NOT MET: 2.000 ns for a period of 1.5 ns"
+    assert words in out and words in " ".join(parsed(folder).itertext())
+    assert "period 1 ns: 1,000 um2, 2.00 ns, NOT MET" in out and "period 2 ns: 1,000 um2, 2.00 ns\n" in out
+    assert "NOT MET" not in resilin_report("mfu", "--period", "2")[1]
+
+
 def test_a_failure_does_not_lose_the_others(resilin_report, monkeypatch):
     def synthesize(block, config, target, options, tell):
         if (block.name, target) == ("mfu", "asap7"):
@@ -257,8 +269,8 @@ def test_fpga_results_are_shown(tmp_path):
               "critical_path": {"start": "a", "end": "b", "logic_ns": 3.0, "routing_ns": 9.5},
               "tools": {"nextpnr": "0.11"}}
     module = {"module": "mfu", "instances": 1, "own": total, "all": total, "children": [], "memories": []}
-    record = {"target": target, "options": {}, "tools": {}, "total": total, "modules": [module], "timing": None,
-              "place_and_route": None}
+    record = {"target": target, "options": {"period_ns": None}, "tools": {}, "total": total, "modules": [module],
+              "timing": None, "place_and_route": None}
     plain = {**result("mfu", 0, error="-"), "target": "ecp5", "record": record, "error": None}
     results = [plain, {**plain, "record": {**record, "place_and_route": placed}}]
     report = {"command": "resilin report", "tools": collect.tools(results), "mapped": "-", "results": results,
@@ -297,7 +309,8 @@ def test_a_real_record(resilin_report):
     tiles, _ = page.hierarchy_tiles(found["record"])
     total = found["record"]["total"]
     assert sum(value for _, value, _ in tiles) == pytest.approx(total["logic_um2"] + total["memory_um2"], rel=1e-6)
-    assert terminal.summary(report).count("scheduler is not in its preset paper") == 2
+    assert "beside DOTA on nangate45: nothing to compare" in terminal.summary(report)
+    assert "Scheduler alone: scheduler is not in its preset paper" in " ".join(parsed(folder).itertext())
 
 
 @pytest.mark.parametrize("words, message", [

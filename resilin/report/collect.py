@@ -6,7 +6,7 @@ import traceback
 
 from resilin.options import changed_fields
 
-__all__ = ["AS_PORTS", "CLASSES", "collect", "critical_path", "label", "ok"]
+__all__ = ["AS_PORTS", "CLASSES", "collect", "critical_path", "label", "missed_period", "ok", "tools"]
 
 #: Class of a timing path -> in words.
 CLASSES = {"register": "register to register", "memory": "from or to memory, without its access time",
@@ -49,6 +49,14 @@ def _point(record):
     return {"period_ns": record["options"]["period_ns"], "logic_um2": record["total"]["logic_um2"],
             "ns": path["ns"] if path else None,
             "recipes": sorted({module["recipe"] for module in record["modules"]})}
+
+
+def missed_period(record):
+    """What to say when a record does not meet the period that was asked for, or ``None``."""
+    period, path = record["options"]["period_ns"], critical_path(record)
+    if period is None or path is None or path["ns"] <= period:
+        return None
+    return f"NOT MET: {path['ns']:.3f} ns for a period of {period:g} ns"
 
 
 def collect(requests, synthesize, *, stop=False, tell):

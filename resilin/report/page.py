@@ -3,7 +3,7 @@
 from resilin.charts import line_chart, tree_map
 from resilin.files import write_files
 from resilin.html import bullets, code, document, figure, folded, prose, section, table
-from resilin.report.collect import AS_PORTS, CLASSES, label
+from resilin.report.collect import AS_PORTS, CLASSES, label, missed_period
 from resilin.report.compare import LIMITS, OPEN_FLOW
 from resilin.report.terminal import comparison_cells, overview
 
@@ -155,12 +155,13 @@ def _totals(record):
 
 
 def _curve(result):
-    points = [(point["ns"], point["logic_um2"]) for point in result["sweep"] if point["ns"] is not None]
+    points = [(at["ns"], at["logic_um2"]) for at in result["sweep"] if at["ns"] is not None]
     if not result["sweep"]:
         return []
-    rows = [(f"{point['period_ns']:g}", point["ns"], _whole(point["logic_um2"]), ", ".join(point["recipes"]))
-            for point in result["sweep"]]
-    parts = [table("Area and delay", ("period asked for [ns]", "critical path [ns]", "logic [um2]", "recipes"), rows)]
+    rows = [(f"{at['period_ns']:g}", at["ns"], not at["ns"] or at["ns"] <= at["period_ns"], _whole(at["logic_um2"]),
+             ", ".join(at["recipes"])) for at in result["sweep"]]
+    parts = [table("Area and delay", ("period asked for [ns]", "critical path [ns]", "met", "logic [um2]", "recipes"),
+                   rows)]
     if points:
         chart = line_chart(f"{result['block']} on {result['target']}: area and delay", "critical path [ns]",
                            "logic [um2]", {result["block"]: sorted(points)})
@@ -172,6 +173,7 @@ def _result(result):
     heading = f"{label(result)} on {result['target']}"
     parts = [prose(f"FAILED: {result['error']}")] if result["error"] else []
     if record := result["record"]:
+        parts += [prose(missed)] if (missed := missed_period(record)) else []
         parts += [_totals(record), *_timing(record), *_curve(result), *_hierarchy(result)]
     parts.append(folded("Configuration", table("Fields", ("field", "value"), result["config"].items())))
     return section(heading, *parts)
@@ -193,7 +195,7 @@ def _comparison(comparison):
                        "the paper prints leave."),
                  table("What is compared", ("unit", "in the paper", "ours", "area of"), compared), bullets(LIMITS)]
     if reasons:
-        parts += [prose("Left out of the comparison:"), bullets(reasons)]
+        parts.append(folded("Left out of the comparison" if rows else "Nothing to compare, because", bullets(reasons)))
     return section(f"Beside {comparison['machine']}, on {comparison['target']}",
                    prose(f"The paper's figures: {comparison['source']} ({comparison['flow']})."), *parts)
 

@@ -1,6 +1,6 @@
 """The report as text for the terminal."""
 
-from resilin.report.collect import critical_path, label
+from resilin.report.collect import critical_path, label, missed_period
 
 __all__ = ["comparison_cells", "overview", "summary"]
 
@@ -11,6 +11,11 @@ _WORDS = ("target", "critical path")
 def _critical_cells(record):
     path = critical_path(record)
     return (f"{path['ns']:.2f}", f"{path['mhz']:,.0f}", f"{path['start']} to {path['end']}") if path else ("-",) * 3
+
+
+def _count(value):
+    """BRAMs may be halves."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def overview(results):
@@ -26,7 +31,7 @@ def overview(results):
             asic.append((*names, f"{total['logic_um2']:,.0f}", f"{total['ge']:,.0f}", f"{total['flops']:,}",
                          f"{total['memory_bits']:,}", f"{total['memory_um2']:,.0f}", *_critical_cells(record)))
         else:
-            fpga.append((*names, *(f"{total[name]:g}" for name in _RESOURCES), f"{total['memory_bits']:,}",
+            fpga.append((*names, *(_count(total[name]) for name in _RESOURCES), f"{total['memory_bits']:,}",
                          *_critical_cells(record)))
     path = ("ns", "MHz", "critical path")
     return [(headings, rows) for headings, rows in (
@@ -79,18 +84,25 @@ def summary(report):
     for headings, rows in overview(report["results"]):
         lines += ["", *_lines(headings, rows)]
     for result in report["results"]:
-        if result["error"]:
-            lines.append(f"FAILED: {label(result)} on {result['target']}: {result['error']}")
-        for point in result["sweep"]:
-            reached = "no registers" if point["ns"] is None else f"{point['ns']:.2f} ns"
-            lines.append(f"{label(result)} on {result['target']}, period {point['period_ns']:g} ns: "
-                         f"{point['logic_um2']:,.0f} um2, {reached}")
+        name = f"{label(result)} on {result['target']}"
+        lines += [f"FAILED: {name}: {result['error']}"] if result["error"] else []
+        if result["record"] and (missed := missed_period(result["record"])):
+            lines.append(f"{name}: {missed}")
+        lines += [f"{name}, {_swept(at)}" for at in result["sweep"]]
     for comparison in report["comparisons"]:
         headings, rows, reasons = comparison_cells(comparison)
-        lines += ["", f"beside {comparison['machine']} ({comparison['source']}; {comparison['flow']}), mm2"]
-        lines += [comparison["scaling"], *_lines(headings, rows)] if rows else []
-        if reasons:
-            lines += ["left out of the comparison:", *(f"  {reason}" for reason in reasons)]
-    if any(comparison_cells(comparison)[1] for comparison in report["comparisons"]):
-        lines += ["", "the paper's flow is another than ours: report.html says what these ratios hold"]
-    return "\n".join(lines).rstrip()
+        title = f"beside {comparison['machine']} on {comparison['target']}"
+        if not rows:
+            lines += ["", f"{title}: nothing to compare, report.html says why (try --preset paper)"]
+            continue
+        lines += ["", f"{title}: {comparison['source']}; {comparison['flow']}; mm2", comparison["scaling"],
+                  *_lines(headings, rows), *(f"left out: {reason}" for reason in reasons),
+                  "the paper's flow is another than ours: report.html says what these ratios hold"]
+    return "\n".join(lines)
+
+
+def _swept(at):
+    """A point of an area-delay curve."""
+    reached = "no registers" if at["ns"] is None else f"{at['ns']:.2f} ns"
+    missed = ", NOT MET" if at["ns"] and at["ns"] > at["period_ns"] else ""
+    return f"period {at['period_ns']:g} ns: {at['logic_um2']:,.0f} um2, {reached}{missed}"
