@@ -31,7 +31,8 @@ class Abstract:
 
     Attributes
     ----------
-    inputs: bit -> {"ff": capacitance, "register": [ps to the slowest register, its name], "memory": likewise}
+    inputs: bit -> {"ff": capacitance, "register": [ps to the slowest register, its name], "memory": likewise;
+        "once": pins of this kind on one net load it once}
     outputs: bit -> {"register": [delay row, slew row, name of the register], "memory": likewise}
     arcs: [input bit or inner node, output bit or inner node, delay row, slew row] of combinational ways through
     worst: class of CLASSES -> slowest path inside, as in :class:`Timing`; only those that no port takes part in
@@ -68,6 +69,8 @@ def macro(memory, library):
              "WR_ADDR": writes * bits, "WR_DATA": writes * width}
     pin = {"ff": library.buffer_load, "memory": [0.0, memory.name]}
     inputs = {f"{port}[{bit}]": pin for port, size in sizes.items() for bit in range(size)}
+    # Yosys gives every bit its write enable; a macro has a pin for each that is a signal of its own.
+    inputs.update({f"WR_EN[{bit}]": {**pin, "once": True} for bit in range(sizes["WR_EN"])})
     out = {"memory": [[0.0, 0.0, slope, 0.0], [INPUT_SLEW_PS, 0.0, 0.0, 0.0], memory.name]}
     return Abstract(inputs, {f"RD_DATA[{bit}]": out for bit in range(reads * width)}, [], {})
 
@@ -162,10 +165,13 @@ class _Netlist:
         self.arc_cells.append(cell)
 
     def _box(self, name, box, pins):
+        loaded = set()
         for bit, facts in box.inputs.items():
             if (net := self._net(pins.get(bit, "x"))) is None:
                 continue
-            self._load(net, facts["ff"])
+            if not (facts.get("once") and net in loaded):
+                self._load(net, facts["ff"])
+                loaded.add(net)
             for kind in INNER:
                 if kind in facts:
                     self._end(kind, net, facts[kind][0], f"{name}.{facts[kind][1]}")

@@ -100,6 +100,16 @@ def test_memory_paths_are_a_class_of_their_own(cells):
     assert paths["register"] is None and (paths["memory"]["start"], paths["memory"]["end"]) == ("n22", "m.store")
 
 
+def test_write_enables_on_one_net_are_one_pin(cells):
+    def slowest(width):
+        netlist = module({"clk": ("input", [2]), "a": ("input", [3])},
+                         {"m": ("macro", {}), "q": ("DFF_X1", {"CK": 2, "D": 3, "Q": 22})})
+        netlist["cells"]["m"]["connections"] = {"WR_CLK": [2], "WR_EN": [22] * width}
+        return analyse(netlist, cells, {"macro": macro(Memory("m", 16, width, 1, 1), cells)}).paths["memory"]["ps"]
+
+    assert slowest(1) == slowest(256)
+
+
 def test_combinational_loop_is_an_error(cells):
     netlist = module({"a": ("input", [2])}, {"u": ("NAND2_X1", {"A1": 2, "A2": 4, "ZN": 3}),
                                              "v": ("INV_X1", {"A": 3, "ZN": 4})})
