@@ -103,7 +103,8 @@ def _netlist(verilog, top, timeout_s):
     for number, unit in enumerate(design.units.values()):
         names = "\n".join(f"chtype -set {module} t:{box}" for box, module in unit.boxes.items())
         used, files = fpga.mapped("read_rtlil unit.il", {"unit.il": unit.rtlil}, "unit", "ecp5", timeout_s=timeout_s,
-                                  write=f"{names}\nrename unit {unit.module}\ntee -q -o ports.txt portlist {unit.module}"
+                                  write=f"{names}\nrename unit {unit.module}"
+                                        f"\ntee -q -o ports.txt portlist {unit.module}"
                                         f"\ntee -q -o stub.v portlist -m {unit.module}\n{_write(unit.module)}")
         pieces[f"piece{number}.il"], stub, ports = files["mapped.il"], files["stub.v"], files["ports.txt"]
         for kind in fpga.RESOURCES:
@@ -134,8 +135,8 @@ def _timing(report):
                 if path["from"].endswith(clock) and path["to"].endswith(clock))
     delays = {kind: sum(step["delay"] for step in path if (step["type"] == "routing") == (kind == "routing"))
               for kind in ("logic", "routing")}
-    return {"fmax_mhz": round(fmax["achieved"], 2), "target_mhz": fmax["constraint"], "start": _end(path[0]["from"]["cell"]),
-            "end": _end(path[-1]["to"]["cell"]), **{f"{kind}_ns": round(delay, 3) for kind, delay in delays.items()}}
+    return {"fmax_mhz": round(fmax["achieved"], 2), "target_mhz": fmax["constraint"],
+            "start": _end(path[0]["from"]["cell"]), "end": _end(path[-1]["to"]["cell"]), **{f"{kind}_ns": round(delay, 3) for kind, delay in delays.items()}}
 
 
 def place_and_route(verilog, top, *, device=None, seeds=(1, 2, 3), frequency_mhz=100, progress=None, timeout_s=None):
@@ -186,7 +187,8 @@ def place_and_route(verilog, top, *, device=None, seeds=(1, 2, 3), frequency_mhz
             raise SynthesisError(f"{top} on {chosen.part}, seed {seed}: {error}") from None
         runs.append({"seed": seed, **_timing(report), "seconds": round(time.monotonic() - start, 1)})
         if not math.isclose(runs[-1].pop("target_mhz"), frequency_mhz, rel_tol=1e-3):
-            raise SynthesisError(f"{top}: nextpnr aimed at another frequency than {frequency_mhz} MHz:\n{report['fmax']}")
+            raise SynthesisError(f"{top}: nextpnr aimed at another frequency than {frequency_mhz} MHz:\n"
+                                 f"{report['fmax']}")
     middle = statistics.median_low(run["fmax_mhz"] for run in runs)
     median = next(run for run in runs if run["fmax_mhz"] == middle)
     return {

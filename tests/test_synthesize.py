@@ -14,7 +14,8 @@ SMALL = """
 module inner(input clk, input [7:0] a, input [7:0] b, output reg [15:0] y);
   always @(posedge clk) y <= a * b;
 endmodule
-module outer(input clk, input [7:0] a, input [7:0] b, input [3:0] at, input write, output [15:0] y, output reg [31:0] z);
+module outer(input clk, input [7:0] a, input [7:0] b, input [3:0] at, input write, output [15:0] y,
+             output reg [31:0] z);
   wire [15:0] first;
   inner one(.clk(clk), .a(a), .b(b), .y(first));
   inner two(.clk(clk), .a(first[7:0]), .b(first[15:8]), .y(y));
