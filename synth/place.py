@@ -136,7 +136,8 @@ def _timing(report):
     delays = {kind: sum(step["delay"] for step in path if (step["type"] == "routing") == (kind == "routing"))
               for kind in ("logic", "routing")}
     return {"fmax_mhz": round(fmax["achieved"], 2), "target_mhz": fmax["constraint"],
-            "start": _end(path[0]["from"]["cell"]), "end": _end(path[-1]["to"]["cell"]), **{f"{kind}_ns": round(delay, 3) for kind, delay in delays.items()}}
+            "start": _end(path[0]["from"]["cell"]), "end": _end(path[-1]["to"]["cell"]),
+            **{f"{kind}_ns": round(delay, 3) for kind, delay in delays.items()}}
 
 
 def place_and_route(verilog, top, *, device=None, seeds=(1, 2, 3), frequency_mhz=100, progress=None, timeout_s=None):
