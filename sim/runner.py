@@ -252,7 +252,7 @@ def _environment(simulator, top, test_module, testcase, seed, max_failures, fold
 def _command(simulator, model, waves, wave_file):
     if simulator == "verilator":
         return [str(model / "model")] + (["--trace", "--trace-file", str(wave_file)] if waves else [])
-    dump = [f"-{waves}", f"+waves={wave_file}"] if waves else ["-none"]
+    dump = [f"-{waves}", f"+waves={wave_file}"] if waves else []
     return ["vvp", "-n", "-m", cocotb_tools.config.lib_entry("vpi", "icarus"), str(model / "model.vvp"), *dump]
 
 

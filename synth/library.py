@@ -8,7 +8,7 @@ import re
 
 from synth import liberty, liberty_reader
 
-__all__ = ["LIBRARIES", "Library", "from_liberty", "load"]
+__all__ = ["LIBRARIES", "Library", "expression", "from_liberty", "load"]
 
 _FOLDER = pathlib.Path(__file__).parent.parent / "constraints" / "asic"
 #: Name -> (file of the cell table, node in nm, area of a memory bit in um2, where that figure comes from).
@@ -88,7 +88,8 @@ class Library:
     @functools.cached_property
     def full_adder(self):
         """(cell, its three inputs, sum pin, carry pin, whether both are inverted), or ``None``."""
-        for inverted, tables in ((False, [(3, 0b10010110), (3, 0b11101000)]), (True, [(3, 0b01101001), (3, 0b00010111)])):
+        straight, turned = [(3, 0b10010110), (3, 0b11101000)], [(3, 0b01101001), (3, 0b00010111)]
+        for inverted, tables in ((False, straight), (True, turned)):
             if found := self._smallest(tables):
                 _area, name, pins, (total, carry) = found
                 return name, pins, total, carry, inverted
@@ -98,16 +99,22 @@ class Library:
         return "ff" in self.cells.get(kind, ())
 
 
+def expression(function, pins):
+    """A Liberty function of ``pins`` as a Python expression of bitwise operators, ``None`` where it cannot be read."""
+    text = re.sub(r"(\w+)'", r"(~\1)", function.strip('"')).replace("!", "~").replace("*", "&").replace("+", "|")
+    if not re.fullmatch(r"[\w\s~&|^()]+", text) or set(re.findall(r"[A-Za-z_]\w*", text)) - set(pins):
+        return None
+    return text
+
+
 def _truth_table(function, pins):
     """(number of inputs, outputs as a bit vector) of a Liberty function, or ``None`` where it cannot be read."""
     size = 1 << len(pins)
-    if len(pins) > 6:
+    text = expression(function, pins)
+    if len(pins) > 6 or text is None:
         return None
     mask = (1 << size) - 1
     values = {pin: sum(1 << row for row in range(size) if row >> place & 1) for place, pin in enumerate(pins)}
-    text = re.sub(r"(\w+)'", r"(~\1)", function.strip('"')).replace("!", "~").replace("*", "&").replace("+", "|")
-    if not re.fullmatch(r"[\w\s~&|^()]+", text) or set(re.findall(r"[A-Za-z_]\w*", text)) - set(values):
-        return None
     try:
         return len(pins), eval(text, {"__builtins__": {}}, values) & mask
     except (SyntaxError, TypeError):

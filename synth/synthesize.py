@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 import time
 
@@ -9,7 +10,8 @@ from synth import asic, design, fpga, library, place, timing
 from synth.kept import kept, source, yosys_version
 from synth.yosys import SynthesisError
 
-__all__ = ["Options", "RELAXED_PS", "SynthesisError", "TARGETS", "synthesize", "target_library"]
+__all__ = ["Options", "RELAXED_PS", "SynthesisError", "TARGETS", "mapped_units", "synthesize",
+           "target_library"]
 
 #: Target -> one line about it; ``liberty`` is any Liberty file.
 TARGETS = {
@@ -84,6 +86,18 @@ def synthesize(verilog, top, target, options=Options(), *, store=None, tell=None
         return {**record, "seconds": round(time.monotonic() - started, 1)}
 
     return kept(store, "synthesis", parts, make)
+
+
+def mapped_units(verilog, top, cells, options=Options(), *, store=None, tell=None):
+    """The units of module ``top`` and how each is mapped: (:class:`synth.design.Design`, module -> Yosys' JSON).
+
+    Parameters: ``cells`` a :class:`synth.library.Library`, the others as for :func:`synthesize`; raises the same.
+    """
+    flow = _Asic(cells, options, store)
+    split = _elaborate(verilog, top, options, flow.macro_bits, store)
+    jobs = {unit.module: functools.partial(flow._choose, unit) for unit in split.units.values()}
+    chosen = _in_parallel(jobs, tell or (lambda text: None))
+    return split, {module: mapped.netlist for module, (_, mapped) in chosen.items()}
 
 
 def _elaborate(verilog, top, options, macro_bits, store):
@@ -161,31 +175,22 @@ class _Asic:
         return {box: abstracts[module] if isinstance(module, str) else timing.macro(module, self.library)
                 for box, module in unit.boxes.items()}
 
+    def _delay(self, unit, mapped):
+        """The slowest path of a unit; what lies behind its black boxes is other units' business."""
+        nothing = timing.Abstract({}, {}, [], {})
+        paths = timing.analyse(mapped.netlist, self.library, dict.fromkeys(unit.boxes, nothing)).paths
+        return max((path["ps"] for path in paths.values() if path), default=0.0)
+
     def _choose(self, unit):
-        """The best recipe for a unit: (name, mapped)."""
-        results = {}
+        """A recipe for a unit, and what it maps to: the smallest that is not late, else the least late."""
+        timed, results = len(self.recipes) > 1 and self.options.period_ns is not None, []
         for recipe in self.recipes:
-            mapped = results[recipe] = self._map(unit, recipe)
-            if len(self.recipes) == 1:
+            if recipe not in _LEAST_AREA and any(late == 0 for late, *_ in results):
                 break
-            if self.options.period_ns is None:
-                continue
-            # What lies behind black boxes is other units' business here.
-            nothing = timing.Abstract({}, {}, [], {})
-            paths = timing.analyse(mapped.netlist, self.library, dict.fromkeys(unit.boxes, nothing)).paths
-            delay = max((path["ps"] for path in paths.values() if path), default=0.0)
-            results[recipe] = mapped, delay
-            if recipe in _LEAST_AREA[1:] and any(late <= self.period_ps for _, late in results.values()):
-                break
-            if recipe not in _LEAST_AREA and delay <= self.period_ps:
-                break
-        if self.options.period_ns is None or len(self.recipes) == 1:
-            return min(results.items(), key=lambda item: self._area(item[1].cells))
-        met = {recipe: mapped for recipe, (mapped, delay) in results.items() if delay <= self.period_ps}
-        if met:
-            return min(met.items(), key=lambda item: self._area(item[1].cells))
-        recipe = min(results, key=lambda recipe: results[recipe][1])
-        return recipe, results[recipe][0]
+            mapped = self._map(unit, recipe)
+            late = max(0.0, self._delay(unit, mapped) - self.period_ps) if timed else 0.0
+            results.append((late, self._area(mapped.cells), recipe, mapped))
+        return min(results, key=lambda result: result[:2])[2:]
 
     def _own(self, unit, mapped):
         area = self._area(mapped.cells)

@@ -158,12 +158,12 @@ def _compare(mode, expected, results):
 
 
 def run_head(job, config, mode="balanced", *, preset=None, seed=1, simulator="verilator", timeout=3600,
-             progress=lambda line: None):
+             progress=lambda line: None, verilog=None):
     """Run both programs of a head on the RTL and compare: a :class:`HeadRun`.
 
     Parameters: ``job`` a :class:`~golden.workloads.head_job.HeadJob`, ``config`` a
     :class:`~hw.dota.lane_command.LaneConfig`, ``mode`` "balanced" or "threshold", ``progress`` takes a line of text
-    now and then.
+    now and then, ``verilog`` is simulated in place of what is generated.
 
     Raises ``ValueError`` when the head does not fit, :class:`Mismatch` (an ``AssertionError``) at any difference, and
     what :func:`resilin.simulate.simulate_component` raises.
@@ -174,12 +174,12 @@ def run_head(job, config, mode="balanced", *, preset=None, seed=1, simulator="ve
     expected = {name: _golden(program, size) for name, program in programs.items()}
     for name in modes:
         _check_stages(job, name, expected[name])
-    results, result = _simulate(programs, expected, config, preset, seed, simulator, timeout, progress)
+    results, result = _simulate(programs, expected, config, preset, seed, simulator, timeout, progress, verilog)
     runs = [_compare(name, expected[name], found) for name, found in zip(modes, results)]
     return HeadRun(*runs, result.build_seconds, result.seconds)
 
 
-def _simulate(programs, expected, config, preset, seed, simulator, timeout, progress):
+def _simulate(programs, expected, config, preset, seed, simulator, timeout, progress, verilog):
     from resilin import lane_bench
     from resilin.registry import find
     from resilin.simulate import simulate_component
@@ -192,7 +192,8 @@ def _simulate(programs, expected, config, preset, seed, simulator, timeout, prog
         with _followed(pathlib.Path(folder) / "progress", progress):
             result = simulate_component(
                 find("lane").component_class(config), lane_bench.__name__, name="lane", config=config.to_dict(),
-                preset=preset, options={"folder": folder}, seed=seed, simulator=simulator, timeout=timeout, quiet=True)
+                preset=preset, options={"folder": folder}, seed=seed, simulator=simulator, timeout=timeout, quiet=True,
+                verilog=verilog)
         return lane_bench.load_results(folder, bench), result
 
 
