@@ -5,6 +5,7 @@ pins on it. Wires, the cells' own (internal) energy, the clock's tree and leakag
 """
 
 import dataclasses
+import string
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from synth import asic, design
 from synth.gate_sim import GateNetlist, mask
 from synth.kept import kept, source
 
-__all__ = ["HOROWITZ_PJ", "HOROWITZ_VOLTAGE", "SRAM_PJ_A_BIT", "UnitEnergy", "calibration", "unit_energy"]
+__all__ = ["HOROWITZ_PJ", "HOROWITZ_VOLTAGE", "SRAM_PJ_A_BIT", "UnitEnergy", "calibration", "operation_netlist",
+           "unit_energy"]
 
 #: Energy of an operation in pJ at 45 nm and .9 V (M. Horowitz, "Computing's energy problem", ISSCC 2014).
 HOROWITZ_PJ = {"add8": 0.03, "add32": 0.1, "multiply8": 0.2, "multiply32": 3.1}
@@ -62,7 +64,7 @@ def _operands(width, seed):
 
 def operation_netlist(name, library, recipe, store=None):
     """The mapped netlist of an operation in ``HOROWITZ_PJ``, as in Yosys' JSON."""
-    width = int(name.strip("adlmuptiy"))
+    width = int(name.lstrip(string.ascii_letters))
     sign, out = ("+", width) if name.startswith("add") else ("*", 2 * width)
     verilog = _OPERATION.format(high=width - 1, out=out - 1, sign=sign)
 

@@ -42,7 +42,8 @@ class GateNetlist:
     boxes' names -> (type, pin -> nets); ``ports`` as in the netlist. A net is an integer, or a constant "0", "1", "x".
 
     Raises ``ValueError`` for a cell that is neither in the library nor one of ``boxes`` (their types), for one whose
-    function cannot be read, for registers with asynchronous set or reset and latches, and for combinational loops.
+    function cannot be read, for latches, registers with asynchronous set or reset or of the falling edge, and for
+    combinational loops.
     """
 
     def __init__(self, netlist, library, boxes=()):
@@ -77,8 +78,8 @@ class GateNetlist:
                 if pin in pins:
                     gates.append(_Gate(out["function"], tuple(inputs), kind, pins, pins[pin]))
             return
-        if "clear" in flop or "preset" in flop:
-            raise ValueError(f"cell {name}: {kind} has an asynchronous set or reset")
+        if "clear" in flop or "preset" in flop or flop["clocked_on"] != cell["clock"]:
+            raise ValueError(f"cell {name}: {kind} has an asynchronous set or reset, or the other clock edge")
         state = flop["state"]
         outputs = {pins[pin]: out["function"] == state[1] for pin, out in cell["out"].items() if pins.get(pin)}
         self._next[name] = _Gate(flop["next_state"], (*inputs, state[0]), kind, pins | {state[0]: name}, None)
