@@ -122,8 +122,8 @@ class Replay:
 
     def signals(self, path):
         """Full names of the signals of the RTL that the instance at ``path`` can use."""
-        # Words of memories, with an index in their name, are no signals.
-        return {f"{path}.{name}" for names in self._names.values() for name, _ in names if "[" not in name}
+        # Words of memories, with an index in their name, are no signals, nor is what synthesis made of one.
+        return {f"{path}.{name}" for names in self._names.values() for name, _ in names if not set("[$") & set(name)}
 
     def _recorded(self, paths, recording):
         """Net -> :class:`_Recorded`, of the nets that were recorded."""
