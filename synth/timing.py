@@ -338,21 +338,14 @@ def analyse(module, library, boxes=None):
     """
     boxes = boxes or {}
     analysis = _Analysis(_Netlist(module, library, boxes))
-    paths = {}
-    for kind, pairs in CLASSES.items():
+
+    def slowest(kind, pairs):
         found = [path for pair in pairs if (path := analysis.slowest(*pair))]
-        inner = [{**box.worst[kind], "start": f"{name}.{box.worst[kind]['start']}",
-                  "end": f"{name}.{box.worst[kind]['end']}"}
-                 for name, cell in module["cells"].items() if (box := boxes.get(cell["type"])) and box.worst.get(kind)]
-        paths[kind] = max(found + inner, key=lambda path: path["ps"], default=None)
-    worst = {"register": paths["register"], "memory": _inside(analysis, paths["memory"], boxes, module)}
-    return Timing(paths, analysis.abstract(worst))
+        for name, cell in module["cells"].items():
+            if path := boxes[cell["type"]].worst.get(kind) if cell["type"] in boxes else None:
+                found.append({**path, "start": f"{name}.{path['start']}", "end": f"{name}.{path['end']}"})
+        return max(found, key=lambda path: path["ps"], default=None)
 
-
-def _inside(analysis, path, boxes, module):
-    """The slowest memory path that no port takes part in."""
-    found = [way for pair in CLASSES["memory"] if "port" not in pair and (way := analysis.slowest(*pair))]
-    found += [{**box.worst["memory"], "start": f"{name}.{box.worst['memory']['start']}",
-               "end": f"{name}.{box.worst['memory']['end']}"}
-              for name, cell in module["cells"].items() if (box := boxes.get(cell["type"])) and box.worst.get("memory")]
-    return max(found, key=lambda way: way["ps"], default=None)
+    paths = {kind: slowest(kind, pairs) for kind, pairs in CLASSES.items()}
+    between = [pair for pair in CLASSES["memory"] if "port" not in pair]
+    return Timing(paths, analysis.abstract({"register": paths["register"], "memory": slowest("memory", between)}))

@@ -59,27 +59,21 @@ class Graph:
 
     def arrivals(self, start):
         """Longest time from the start values (ps a node, ``NEVER``: no start), and the start node it came from."""
-        time, origin = start.copy(), np.where(start > NEVER, np.arange(self.nodes), -1)
-        for part in self.slices:
-            sources, targets = self.sources[part], self.targets[part]
-            reached = time[sources] + self.delays[part]
-            before = time[targets]
-            np.maximum.at(time, targets, reached)
-            won = (reached > before) & (reached >= time[targets])
-            origin[targets[won]] = origin[sources[won]]
-        return time, origin
+        return self._longest(start, self.slices, self.sources, self.targets)
 
     def departures(self, end):
         """Longest time to an end (ps a node, ``NEVER``: no end), and the end node it leads to."""
-        time, goal = end.copy(), np.where(end > NEVER, np.arange(self.nodes), -1)
-        for part in reversed(self.slices):
-            sources, targets = self.sources[part], self.targets[part]
-            reached = time[targets] + self.delays[part]
-            before = time[sources]
-            np.maximum.at(time, sources, reached)
-            won = (reached > before) & (reached >= time[sources])
-            goal[sources[won]] = goal[targets[won]]
-        return time, goal
+        return self._longest(end, self.slices[::-1], self.targets, self.sources)
+
+    def _longest(self, values, parts, near, far):
+        """Longest times from ``values`` over the arcs, ``near`` to ``far``, and the node that each came from."""
+        time, origin = values.copy(), np.where(values > NEVER, np.arange(self.nodes), -1)
+        for part in parts:
+            reached, before = time[near[part]] + self.delays[part], time[far[part]]
+            np.maximum.at(time, far[part], reached)
+            won = (reached > before) & (reached >= time[far[part]])
+            origin[far[part][won]] = origin[near[part][won]]
+        return time, origin
 
     def last_arc(self, times, node):
         """The arc (position in this graph) by which ``times`` came to a node; ``None`` where a path starts."""
