@@ -60,6 +60,7 @@ BLOCKS = (
     Block("mfu", "dota", "Mfu", "MfuConfig", "multi-function unit: softmax, quantize, dequantize"),
     Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer",
           vectors=("whole_heads", "large_commands")),
+    Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
 )
 
 

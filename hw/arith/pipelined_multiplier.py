@@ -8,21 +8,22 @@ __all__ = ["PipelinedMultiplier"]
 
 
 class PipelinedMultiplier(wiring.Component):
-    """Exact product of ``a`` (signed) and ``b`` (unsigned).
+    """Exact product of ``a`` (signed) and ``b`` (unsigned, or of the shape that is given in place of its width).
 
     The first stage multiplies ``a`` by each half of ``b``, the second adds the two. Latency: 2 cycles. Throughput: one
-    product a cycle, free running. Ports: ``a`` In(signed), ``b`` In(unsigned), ``product`` Out(signed, widths added).
+    product a cycle, free running. Ports: ``a`` In(signed), ``b`` In, ``product`` Out(signed, widths added).
     """
 
     latency = 2
 
     def __init__(self, a_width, b_width):
-        if b_width < 2:
-            raise ValueError(f"b_width = {b_width} is not allowed: b_width must be at least 2")
+        b = Shape.cast(b_width)
+        if b.width < 2:
+            raise ValueError(f"b_width = {b.width} is not allowed: b_width must be at least 2")
         super().__init__({
             "a": In(Shape(a_width, signed=True)),
-            "b": In(Shape(b_width)),
-            "product": Out(Shape(a_width + b_width, signed=True)),
+            "b": In(b),
+            "product": Out(Shape(a_width + b.width, signed=True)),
         })
 
     def elaborate(self, platform):
@@ -31,9 +32,10 @@ class PipelinedMultiplier(wiring.Component):
         low = Signal(Shape(len(self.a) + half, signed=True), reset_less=True)
         high = Signal(Shape(len(self.product) - half, signed=True), reset_less=True)
         total = Signal(self.product.shape(), reset_less=True)
+        upper = self.b[half:].as_signed() if self.b.shape().signed else self.b[half:]
         m.d.sync += [
             low.eq(self.a * self.b[:half]),
-            high.eq(self.a * self.b[half:]),
+            high.eq(self.a * upper),
             total.eq((high << half) + low),
         ]
         m.d.comb += self.product.eq(total)
