@@ -24,13 +24,13 @@ class SetBits(wiring.Component):
     Parameters
     ----------
     width: bits of a vector, at least 2
-    marker: whether a vector without a bit gives an item, with field ``none`` set
+    marker: whether a vector without a bit gives an item with field ``none``
     assertions: whether to emit ``Assert`` statements for the invariants
 
     Members
     -------
     i: In(stream of ``bits``)
-    o: Out(stream of ``index``, ``last``: the vector's last set bit; with ``marker`` also ``none``: the vector has no bit,
+    o: Out(stream of ``index``, ``last``: the vector's last set bit; with ``marker`` also ``none``: it has no bit,
         ``index`` is 0 and ``last`` 1)
 
     Raises ``ValueError`` when ``width`` is not an integer of at least 2.
