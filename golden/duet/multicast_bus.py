@@ -16,7 +16,8 @@ def deliver(row_ids, col_ids, row_tag, col_tag, row_all=False, col_all=False):
 
     Parameters: ``row_ids`` (rows + 1,) and ``col_ids`` (rows, cols), the configured IDs; ``row_tag``, ``col_tag`` the
     message's. ``row_all``: every X-bus of the Executor, never the Speculator's; ``col_all``: every element of a
-    selected X-bus. Raises ``ValueError`` for an ID or tag that does not fit in the bits that number the X-buses or columns.
+    selected X-bus. Raises ``ValueError`` for an ID or tag that does not fit in the bits that number the X-buses or
+    columns.
     """
     row_ids, col_ids = as_integers("row_ids", row_ids), as_integers("col_ids", col_ids)
     if row_ids.ndim != 1 or col_ids.ndim != 2 or len(row_ids) != len(col_ids) + 1:

@@ -10,9 +10,9 @@ class Sizes:
     """What the compiler of a layer must know of the hardware; the defaults are the preset ``paper``.
 
     ``rows`` and ``cols`` of the Executor, ``segment`` S (words an element takes from a line, pixels of a block; a
-    power of two), ``weight_lines`` L (segments in a bank of an element's weight buffer), ``lut_entries`` N (micro-instructions
-    of a chunk at most), ``acc_bits`` of a partial sum, ``max_channels`` of a layer. Raises ``ValueError`` for a size
-    that is not allowed.
+    power of two), ``weight_lines`` L (segments in a bank of an element's weight buffer), ``lut_entries`` N
+    (micro-instructions of a chunk at most), ``acc_bits`` of a partial sum, ``max_channels`` of a layer. Raises
+    ``ValueError`` for a size that is not allowed.
     """
 
     rows: int = 16
