@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from hw.arith.pipelined_multiplier import PipelinedMultiplier
 from hw.config import Config, field
-from hw.duet.find_next_set import FindNextSet
+from hw.duet.set_bits import SetBits
 from hw.shared import shared
 
 __all__ = ["SLOTS", "ExecutorPe", "ExecutorPeConfig", "Instruction", "Load", "ProgramWrite"]
@@ -74,27 +74,28 @@ class ExecutorPe(wiring.Component):
     """One multiplier and adder, its buffers, and a look-up table of instructions, all run for each chunk of data.
 
     A chunk begins with ``start``: one tag an instruction. The tagged ones are issued one a cycle, lowest first; the
-    others cost no cycle (find-next-set). Inputs and weights have two banks, of which one may be written while a
-    program runs on the other. Partial sums stay from chunk to chunk, each with a bit that tells whether it is zero, so
-    that ``clear`` takes no time.
+    others cost no cycle (:class:`~hw.duet.set_bits.SetBits`). Inputs and weights have two banks, of which one may be
+    written while a program runs on the other. Partial sums stay from chunk to chunk, each with a bit that tells whether
+    it is zero, so that ``clear`` takes no time.
 
-    Throughput: one multiplication a cycle; the next chunk may start in the cycle that issues the last instruction of
-    the one before, so that chunks follow each other without a bubble. A chunk without tags takes the one cycle of its
-    ``start``. Latency: :attr:`latency` = 6 cycles from the cycle that issues an instruction (``issuing`` = 1, the first
-    one after ``start``) to the first one in which ``psum_read`` finds its sum.
+    Throughput: one multiplication a cycle; the next chunk's tags are taken while the last instructions of the one
+    before are issued, so that chunks follow each other without a bubble. A chunk without tags takes one cycle.
+    Latency: the first instruction is issued :attr:`start_latency` = 2 cycles after ``start``; :attr:`latency` = 6 cycles
+    after the cycle that issues an instruction its sum can be read.
 
     Parameters: ``config`` an :class:`ExecutorPeConfig`; ``assertions``: check the rules on inputs.
 
     Members
     -------
     program: In(:class:`ProgramWrite`), while nothing runs
-    load: In(:class:`Load`); a bank may be written from the second cycle after the one that issued the last instruction
-        which reads it
+    load: In(:class:`Load`); a bank may be written from the second cycle after ``done`` of the chunk that reads it
     start, start_bank, tags, clear: In; a chunk on a bank begins. Only while ``ready``. ``clear`` = 1: the sums begin at
         zero; only while ``idle``.
-    ready: Out, a chunk can start: at most one tag is left
+    ready: Out, a chunk can start: the last tags of the one before are about to be issued, or have been
     issuing: Out, an instruction is issued in this cycle
-    idle: Out, nothing is issued or on its way to the sums
+    done: Out, the last instruction of a chunk is issued, or the cycle of a chunk without tags goes by
+    done_bank: Out, its bank
+    idle: Out, nothing is to be issued or on its way to the sums
     psum_read, psum_index: In; reads a sum, only while ``idle``
     psum: Out(signed(acc_bits)), the sum read in the cycle before, zero if it was not touched since ``clear``; zero when
         none was read
@@ -103,6 +104,7 @@ class ExecutorPe(wiring.Component):
     """
 
     latency = 6
+    start_latency = SetBits.latency
 
     def __init__(self, config, assertions=False):
         self.config = config
@@ -116,6 +118,8 @@ class ExecutorPe(wiring.Component):
             "clear": In(1),
             "ready": Out(1),
             "issuing": Out(1),
+            "done": Out(1),
+            "done_bank": Out(1),
             "idle": Out(1),
             "psum_read": In(1),
             "psum_index": In(ceil_log2(config.segment)),
@@ -127,23 +131,28 @@ class ExecutorPe(wiring.Component):
         config = self.config
         instruction = Instruction(config)
 
-        # Issue: the lowest tag that is left, its entry leaves the table in the next cycle.
-        left, bank = Signal(config.lut_entries), Signal()
-        m.submodules.next = find = FindNextSet(config.lut_entries)
+        # Issue: the next tag, whose entry leaves the table in the next cycle.
+        m.submodules.tags = tags = SetBits(config.lut_entries, marker=True, assertions=self.assertions)
         m.submodules.lut = lut = memory.Memory(shape=instruction, depth=config.lut_entries, init=[])
         write, read = lut.write_port(), lut.read_port()
         m.d.comb += [
-            find.bits.eq(left), self.issuing.eq(find.any), self.ready.eq(~find.more),
+            tags.i.valid.eq(self.start), tags.i.p.bits.eq(self.tags), self.ready.eq(tags.i.ready), tags.o.ready.eq(1),
+            self.issuing.eq(tags.o.valid & ~tags.o.p.none), self.done.eq(tags.o.valid & tags.o.p.last),
             write.en.eq(self.program.enable), write.addr.eq(self.program.address), write.data.eq(self.program.entry),
-            read.en.eq(find.any), read.addr.eq(find.index),
+            read.en.eq(self.issuing), read.addr.eq(tags.o.p.index),
         ]
-        m.d.sync += left.eq(find.rest)
+        # At most two chunks are inside: one issues, the tags of the other wait.
+        waiting_bank, bank, waiting = Signal(), Signal(), Signal()
+        m.d.comb += self.done_bank.eq(bank)
+        m.d.sync += waiting.eq(self.start | (waiting & tags.o.valid & ~self.done))
         with m.If(self.start):
-            m.d.sync += [left.eq(self.tags), bank.eq(self.start_bank)]
+            m.d.sync += waiting_bank.eq(self.start_bank)
+        with m.If(~tags.o.valid | self.done):
+            m.d.sync += bank.eq(waiting_bank)
 
         # Stages after issue: 1 = entry, 2 = words of the buffers, 3 = operands, 4 = partial products, 5 = sum.
         valid = Signal(6)
-        m.d.comb += valid[0].eq(find.any)
+        m.d.comb += valid[0].eq(self.issuing)
         m.d.sync += valid[1:].eq(valid[:-1])
         entry_bank = Signal(reset_less=True)
         m.d.sync += entry_bank.eq(bank)
@@ -160,7 +169,7 @@ class ExecutorPe(wiring.Component):
         m.submodules.multiplier = multiplier = PipelinedMultiplier(16, signed(16))
         m.d.comb += [multiplier.a.eq(x), multiplier.b.eq(w)]
         self._accumulate(m, multiplier.product, valid, outputs[3], outputs[4])
-        m.d.comb += self.idle.eq(~valid.any())
+        m.d.comb += self.idle.eq(~(valid[1:].any() | tags.o.valid | waiting))
 
         if self.assertions:
             with m.If(self.start):

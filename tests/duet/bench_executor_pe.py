@@ -34,7 +34,7 @@ class Harness:
         config = self.config
         self.inputs = np.zeros((2, golden.SLOTS * config.segment), dtype=np.int64)
         self.weights = np.zeros((2, config.weight_lines * config.segment), dtype=np.int64)
-        self.issued = 0
+        self.issued, self.done = 0, []
 
     async def start(self):
         self.bench = await start(self.dut, timeout=None)
@@ -45,8 +45,10 @@ class Harness:
             getattr(self.dut, name).value = value
 
     async def cycle(self):
-        """On to the next cycle; counts those that issue an instruction."""
+        """On to the next cycle; counts those that issue an instruction, and the chunks that end."""
         self.issued += int(self.dut.issuing.value)
+        if int(self.dut.done.value):
+            self.done.append(int(self.dut.done_bank.value))
         await FallingEdge(self.dut.clk)
 
     def random_program(self):
@@ -120,6 +122,11 @@ class Harness:
 
     async def until_ready(self):
         while not int(self.dut.ready.value):
+            await self.cycle()
+
+    async def until_done(self, chunks):
+        """Wait for the end of this many chunks since ``done`` was emptied."""
+        while len(self.done) < chunks:
             await self.cycle()
 
     async def until_idle(self):

@@ -22,8 +22,11 @@ async def random_chunks(dut):
     await h.start()
     for _ in range(3):
         await h.load_program(h.random_program())
-        bank, sums = 0, None
+        sums, banks, h.done = None, [], []
         for chunk in range(24):
+            bank = chunk % 2
+            # The bank can be written from the second cycle after the chunk before the last one has ended.
+            await h.until_done(chunk - 1)
             await h.load_bank(bank, gaps=h.rng.choice([0, 0.5]))
             if int(dut.issuing.value):
                 coverage.hit("bank loaded in work")
@@ -32,14 +35,13 @@ async def random_chunks(dut):
             if clear:
                 await h.until_idle()
             sums = await h.begin(bank, h.random_tags(), clear, sums)
-            # The other bank is still read in the cycle after this one.
-            await h.cycle()
-            bank ^= 1
+            banks.append(bank)
             if h.rng.random() < 0.3:
                 await h.check(sums)
             if (sums == 0).any():
                 coverage.hit("untouched sum")
         await h.check(sums)
+        assert h.done == banks, f"chunks ended on banks {h.done}, not {banks}"
 
 
 @cocotb.test()
@@ -57,20 +59,19 @@ async def full_rate(dut):
             coverage.hit("chunk without a bubble")
         sums = await h.begin(bank, tags, index == 0, sums)
         await h.until_ready()
-    if int(dut.issuing.value):
-        await h.cycle()
+    await h.until_done(len(chunks))
     cycles = round(get_sim_time("ns") - began) // h.bench.period
     count = [int(tags.sum()) for _, tags in chunks]
     assert h.issued == sum(count), f"{h.issued} instructions issued, not {sum(count)}"
-    # Each start but the first falls in the cycle of the last instruction before it, or after a chunk without any.
-    expected = 1 + sum(max(1, n) for n in count[:-1]) + count[-1]
+    assert h.done == [bank for bank, _ in chunks]
+    expected = ExecutorPe.start_latency + sum(max(1, n) for n in count)
     assert cycles == expected, f"{cycles} cycles, not {expected}"
     await h.check(sums)
 
 
 @cocotb.test()
 async def latency(dut):
-    """A sum can be read ``latency`` cycles after the cycle that issues its instruction; ``idle`` says when."""
+    """The first instruction is issued ``start_latency`` cycles after start, its sum is there ``latency`` cycles later."""
     h = Harness(dut)
     await h.start()
     await h.load_program(h.random_program())
@@ -78,7 +79,10 @@ async def latency(dut):
     tags = np.zeros(h.config.lut_entries, bool)
     tags[-1] = True
     sums = await h.begin(0, tags, True, None)
-    assert int(dut.issuing.value), "the instruction is not issued in the cycle after start"
+    for _ in range(ExecutorPe.start_latency - 1):
+        assert not int(dut.issuing.value) and not int(dut.idle.value)
+        await h.cycle()
+    assert int(dut.issuing.value), "the instruction is not issued"
     for _ in range(ExecutorPe.latency):
         assert not int(dut.idle.value), "idle before the sum is there"
         await h.cycle()
@@ -108,6 +112,7 @@ async def example_of_the_thesis(dut):
         h.issued = 0
         await h.until_idle()
         sums = await h.begin(0, tags, True, None)
+        await h.cycle()
         for cycle in range(cycles):
             assert int(dut.issuing.value), f"nothing issued in cycle {cycle} of {cycles}"
             await h.cycle()
