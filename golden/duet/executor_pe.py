@@ -8,7 +8,7 @@ import numpy as np
 
 from golden.arith.fixed import as_integers, check_range
 
-__all__ = ["SLOTS", "check_program", "issue_order", "macs", "tags"]
+__all__ = ["SLOTS", "check_program", "chunk_cycles", "issue_order", "macs", "tag_counts", "tags"]
 
 SLOTS = 4
 """Segments in an element's input buffer, a bank."""
@@ -44,12 +44,29 @@ def tags(program, omap, imap):
 def issue_order(tag):
     """Indices of the tagged instructions in the order of issue: lowest first, one a cycle, none for the others.
 
-    So a chunk takes ``len(issue_order(tag))`` cycles. ``tag``: bool (n,).
+    ``tag``: bool (n,).
     """
     tag = np.asarray(tag)
     if tag.ndim != 1:
         raise ValueError(f"tag has shape {tag.shape}: it must be (instructions,)")
     return np.flatnonzero(tag)
+
+
+def chunk_cycles(counts):
+    """Cycles in which an element issues a chunk of so many tagged instructions: one each; one where there is none."""
+    return np.maximum(as_integers("counts", counts), 1)
+
+
+def tag_counts(program, omap, imap):
+    """Tagged instructions of a chunk without forming their tags: ``omap`` (..., S), ``imap`` (..., 4 S) -> int64 (...).
+
+    Equal to ``tags(program, omap, imap).sum(axis=-1)``, as a product with the number of instructions of each (o, i).
+    """
+    omap, imap = np.asarray(omap, dtype=bool), np.asarray(imap, dtype=bool)
+    i, _, o = check_program(program, segment=omap.shape[-1], weight_lines=1 << 32).T
+    incidence = np.zeros((omap.shape[-1], imap.shape[-1]))
+    np.add.at(incidence, (o, i), 1)  # float64: whole numbers below 2^53, and a fast product
+    return ((omap.astype(np.float64) @ incidence) * imap).sum(axis=-1).astype(np.int64)
 
 
 def macs(inputs, weights, program, tag, psums=None, *, acc_bits=44):

@@ -51,6 +51,15 @@ def test_equals_a_loop_over_instructions():
             assert got[row, col].tolist() == psums
 
 
+def test_counts_equal_tags():
+    rng = np.random.default_rng(14)
+    program = np.stack([rng.integers(0, 16, 36), rng.integers(0, 12, 36), rng.integers(0, 4, 36)], axis=1)
+    omap, imap = rng.random((5, 1, 4)) < 0.6, rng.random((3, 16)) < 0.4
+    counts = golden.tag_counts(program, omap, imap)
+    np.testing.assert_array_equal(counts, golden.tags(program, omap, imap).sum(axis=-1))
+    np.testing.assert_array_equal(golden.chunk_cycles([0, 1, 36]), [1, 1, 36])
+
+
 def test_empty():
     start = np.arange(4)
     tag = np.zeros(0, bool)
