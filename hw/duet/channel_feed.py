@@ -1,0 +1,81 @@
+"""Sums of the systolic array meet the scale and bias of their channels."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.stream.hold import assert_hold
+
+__all__ = ["ChannelFeed", "ChannelSums"]
+
+
+class ChannelSums(data.StructLayout):
+    """Sums of a channel, position i at bit ``i * acc_bits``, with the channel's scale and bias."""
+
+    def __init__(self, lanes, acc_bits, scale_bits, bias_bits):
+        super().__init__({"acc": lanes * acc_bits, "scale": scale_bits, "bias": signed(bias_bits)})
+
+
+class ChannelFeed(wiring.Component):
+    """Reads the channel table in the order in which sums come, and drops the columns past a job's last channel.
+
+    The order: for every A channels, for every part of the positions (``one_part``: the first only), for each column.
+
+    Latency: :attr:`latency` = 0 for the sums; the first can leave 2 cycles after ``start``. Throughput: a column a
+    cycle. ``results.ready`` depends in the same cycle on ``o.ready``.
+
+    Members
+    -------
+    one_part: In; start: In: begins a job of ``n`` channels from entry ``table_base`` on, only while ``idle``
+    table_enable, table_entry: Out; entry: In(scale, bias): of the channel table, a cycle later
+    results: In(stream of :class:`hw.duet.systolic_array.Results`), o: Out(stream of :class:`ChannelSums`)
+    """
+
+    latency = 0
+
+    def __init__(self, config, results, assertions=False):
+        self.config = config
+        self.assertions = assertions
+        entry = data.StructLayout({"scale": config.scale_bits, "bias": signed(config.bias_bits)})
+        lanes = config.array_rows
+        acc_bits = results["data"].shape // lanes
+        super().__init__({
+            "one_part": In(1), "start": In(1), "idle": Out(1),
+            "n": In(range(config.max_channels + 1)), "table_base": In(range(config.table_entries)),
+            "table_enable": Out(1), "table_entry": Out(range(config.table_entries)), "entry": In(entry),
+            "results": In(stream.Signature(results)),
+            "o": Out(stream.Signature(ChannelSums(lanes, acc_bits, config.scale_bits, config.bias_bits))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        active, there, drop, joined = Signal(), Signal(), Signal(), Signal()
+        column, part = Signal(range(config.array_cols)), Signal(range(config.parts))
+        left, base = Signal(range(config.max_channels + 1)), Signal.like(self.table_entry)
+        last_column, last_part = Signal(), Signal()
+        m.d.comb += [
+            self.idle.eq(~active & ~there),
+            last_column.eq(column == config.array_cols - 1),
+            last_part.eq(self.one_part | (part == config.parts - 1)),
+            joined.eq(self.results.valid & self.results.ready),
+            self.table_enable.eq(active & (~there | joined)),
+            self.results.ready.eq(there & (drop | self.o.ready)),
+            self.o.valid.eq(there & ~drop & self.results.valid),
+            self.o.p.acc.eq(self.results.p.data), self.o.p.scale.eq(self.entry.scale), self.o.p.bias.eq(self.entry.bias),
+        ]
+        with m.If(self.table_enable):
+            m.d.sync += [there.eq(1), drop.eq(column >= left), column.eq(column + 1),
+                         self.table_entry.eq(self.table_entry + 1)]
+            with m.If(last_column):
+                m.d.sync += [part.eq(part + 1), self.table_entry.eq(base)]
+                with m.If(last_part):
+                    m.d.sync += [part.eq(0), left.eq(left - config.array_cols), base.eq(self.table_entry + 1),
+                                 self.table_entry.eq(self.table_entry + 1), active.eq(left > config.array_cols)]
+        with m.Elif(joined):
+            m.d.sync += there.eq(0)
+        with m.If(self.start):
+            m.d.sync += [active.eq(1), left.eq(self.n), base.eq(self.table_base), self.table_entry.eq(self.table_base)]
+        if self.assertions:
+            assert_hold(m, self.o)
+        return m
