@@ -61,6 +61,7 @@ BLOCKS = (
     Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer",
           vectors=("whole_heads", "large_commands")),
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
+    Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
 )
 
 

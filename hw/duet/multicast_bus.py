@@ -1,0 +1,197 @@
+"""MulticastBus: from the GlobalBuffer to rows and elements by comparing tags with IDs (thesis 5.1, Figure 5.1)."""
+
+import dataclasses
+
+from amaranth.hdl import Assert, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.config import Config, field
+from hw.shared import shared
+from hw.stream.hold import assert_hold
+
+__all__ = ["IdWrite", "MulticastBus", "MulticastBusConfig", "RowItem", "ThroughItem", "YItem"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MulticastBusConfig(Config):
+    """Sizes of the MulticastBus."""
+
+    rows: int = field(16, "X-buses with elements", min=1, max=32)
+    cols: int = field(16, "elements of an X-bus", min=2, max=32)
+    body_bits: int = field(300, "bits of an item besides tags and data", min=1, max=2048)
+    data_bits: int = field(4096, "bits of a line", min=1, max=16384)
+
+    PRESETS = {
+        "paper": {},
+        "small": {"rows": 4, "cols": 2, "body_bits": 40, "data_bits": 128},
+        "fpga": {"rows": 4, "cols": 4, "body_bits": 100, "data_bits": 1024},
+    }
+
+    @property
+    def row_id_bits(self):
+        """Width of an X-bus' ID; there is one X-bus more than rows."""
+        return ceil_log2(self.rows + 1)
+
+    @property
+    def col_id_bits(self):
+        """Width of an element's ID."""
+        return ceil_log2(self.cols)
+
+
+class YItem(data.StructLayout):
+    """An item with the tags of those that it is for."""
+
+    def __init__(self, config):
+        super().__init__({"row_tag": config.row_id_bits, "row_all": 1, "col_tag": config.col_id_bits, "col_all": 1,
+                          "body": config.body_bits, "data": config.data_bits})
+
+
+class IdWrite(data.StructLayout):
+    """Sets an ID: ``index`` 0..rows is an X-bus, rows + 1 + r * cols + c an element."""
+
+    def __init__(self, config):
+        super().__init__({"index": range(config.rows + 1 + config.rows * config.cols),
+                          "value": max(config.row_id_bits, config.col_id_bits)})
+
+
+class RowItem(data.StructLayout):
+    """What an X-bus gives its elements; zero where the item is not for it."""
+
+    def __init__(self, config):
+        super().__init__({"enable": config.cols, "body": config.body_bits, "data": config.data_bits})
+
+
+class ThroughItem(data.StructLayout):
+    """What the further X-bus gives."""
+
+    def __init__(self, config):
+        super().__init__({"body": config.body_bits, "data": config.data_bits})
+
+
+@shared
+class XBus(wiring.Component):
+    """One X-bus: gates the item, compares the column tag with its elements' IDs. Combinational but for the IDs.
+
+    Members: ``hit``, the item is for this X-bus; ``taken``, its elements take it now; the item's ``col_tag``,
+    ``col_all``, ``body``, ``data``; ``id_write``, ``id_value``: set the IDs of these elements; ``o``, a
+    :class:`RowItem`.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        super().__init__({
+            "hit": In(1), "taken": In(1), "col_tag": In(config.col_id_bits), "col_all": In(1),
+            "body": In(config.body_bits), "data": In(config.data_bits),
+            "id_write": In(config.cols), "id_value": In(config.col_id_bits),
+            "o": Out(RowItem(config)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        enable = []
+        for c in range(config.cols):
+            own = Signal(config.col_id_bits, name=f"id_{c}", init=c)
+            with m.If(self.id_write[c]):
+                m.d.sync += own.eq(self.id_value)
+            enable.append(self.hit & self.taken & (self.col_all | (self.col_tag == own)))
+        m.d.comb += [
+            self.o.enable.eq(Cat(enable)),
+            self.o.body.eq(Mux(self.hit, self.body, 0)),
+            self.o.data.eq(Mux(self.hit, self.data, 0)),
+        ]
+        return m
+
+
+class MulticastBus(wiring.Component):
+    """A Y-bus to ``rows`` X-buses and one further X-bus, with reconfigurable IDs.
+
+    An item goes to all X-buses whose ID equals its row tag (or to all of ``rows``), and there to all elements whose ID
+    equals its column tag (or to all). Equal IDs receive the same item in the same cycle. X-buses that do not match see
+    zeros, elements that do not match are not enabled.
+
+    Latency: :attr:`latency` = 1 cycle, the register that an item waits in. Throughput: one item a cycle.
+    Back-pressure: ``y.ready`` depends in the same cycle on ``take`` and ``through.ready``. An item for rows and for the
+    further X-bus moves in the one cycle in which both take it: ``through.valid`` waits for ``take`` then.
+    Source: thesis 5.1, Figure 5.1 (network on chip with (row, column) tags).
+
+    Parameters: ``config`` a :class:`MulticastBusConfig`; ``assertions``: check the rules of streams and of ``take``.
+
+    Members
+    -------
+    ids: In(stream of :class:`IdWrite`, always ready), while no item is inside; after reset X-bus k has ID k, element
+        (r, c) has ID c
+    y: In(stream of :class:`YItem`)
+    offer: Out, an item that at least one of the rows' X-buses matches waits; body: Out, its body, not gated
+    take: In, the rows take it in this cycle; once 1, it stays until the item has moved. Must not depend on ``taken``
+    taken: Out, they do, together with the further X-bus if the item is for that too
+    x: Out(array of ``rows`` :class:`RowItem`); ``enable`` is set in the cycle of ``taken``
+    through: Out(stream of :class:`ThroughItem`), the further X-bus
+
+    An item that matches nothing is dropped.
+    """
+
+    latency = 1
+
+    def __init__(self, config, assertions=False):
+        self.config = config
+        self.assertions = assertions
+        super().__init__({
+            "ids": In(stream.Signature(IdWrite(config), always_ready=True)),
+            "y": In(stream.Signature(YItem(config))),
+            "offer": Out(1),
+            "body": Out(config.body_bits),
+            "take": In(1),
+            "taken": Out(1),
+            "x": Out(RowItem(config)).array(config.rows),
+            "through": Out(stream.Signature(ThroughItem(config))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        valid, item = Signal(), Signal(YItem(config), reset_less=True)
+        hits = Signal(config.rows + 1, reset_less=True)
+        further, moves = Signal(), Signal()
+        m.d.comb += [
+            self.offer.eq(valid & hits[:-1].any()), self.body.eq(item.body),
+            further.eq(valid & hits[-1]),
+            self.taken.eq(self.offer & self.take & (~further | self.through.ready)),
+            self.through.valid.eq(further & (~self.offer | self.take)),
+            self.through.p.body.eq(Mux(further, item.body, 0)), self.through.p.data.eq(Mux(further, item.data, 0)),
+            moves.eq((~self.offer | self.take) & (~further | self.through.ready)),
+            self.y.ready.eq(~valid | moves),
+        ]
+        with m.If(self.y.ready):
+            m.d.sync += valid.eq(self.y.valid)
+        with m.If(self.y.ready & self.y.valid):
+            m.d.sync += item.eq(self.y.payload)
+
+        for k in range(config.rows + 1):
+            own = Signal(config.row_id_bits, name=f"row_id_{k}", init=k)
+            with m.If(self.ids.valid & (self.ids.p.index == k)):
+                m.d.sync += own.eq(self.ids.p.value)
+            everywhere = self.y.p.row_all
+            match = Mux(everywhere, 1, self.y.p.row_tag == own) if k < config.rows else (
+                ~everywhere & (self.y.p.row_tag == own))
+            with m.If(self.y.ready & self.y.valid):
+                m.d.sync += hits[k].eq(match)
+        for r in range(config.rows):
+            bus = m.submodules[f"x_{r}"] = XBus(config)
+            first = config.rows + 1 + r * config.cols
+            m.d.comb += [
+                bus.hit.eq(valid & hits[r]), bus.taken.eq(self.taken),
+                bus.col_tag.eq(item.col_tag), bus.col_all.eq(item.col_all), bus.body.eq(item.body),
+                bus.data.eq(item.data), bus.id_value.eq(self.ids.p.value),
+                bus.id_write.eq(Cat(self.ids.valid & (self.ids.p.index == first + c) for c in range(config.cols))),
+                self.x[r].eq(bus.o),
+            ]
+        if self.assertions:
+            assert_hold(m, self.through)
+            taking = Signal()
+            m.d.sync += taking.eq(self.offer & self.take & ~moves)
+            with m.If(taking):
+                m.d.sync += Assert(self.take, "take fell before the item moved")
+        return m
