@@ -62,6 +62,7 @@ BLOCKS = (
           vectors=("whole_heads", "large_commands")),
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
     Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
+    Block("global_buffer", "duet", "GlobalBuffer", "GlobalBufferConfig", "on-chip memory of lines and of map bits"),
 )
 
 
