@@ -28,7 +28,7 @@ class ExecutorConfig(Config):
     weight_lines: int = field(2, "segments in an element's weight buffer, a bank", min=1, max=8)
     lut_entries: int = field(144, "instructions of a program at most, at least 2 and a multiple of tag_lanes",
                              min=2, max=1024)
-    tag_lanes: int = field(16, "instructions whose tags are formed in a cycle", min=1, max=64)
+    tag_lanes: int = field(16, "instructions whose tags are formed in a cycle", min=1, max=64, power_of_two=True)
     acc_bits: int = field(44, "width of a partial sum, signed", unit="bits", min=32, max=56)
     max_channels: int = field(512, "channels with a bias", min=2, max=4096)
     address_bits: int = field(9, "width of an item's address, at least that of a channel", unit="bits", min=1, max=16)

@@ -57,10 +57,10 @@ class IdWrite(data.StructLayout):
 
 
 class RowItem(data.StructLayout):
-    """What an X-bus gives its elements; zero where the item is not for it."""
+    """What an X-bus gives: ``hit``, the item is for it; ``enable``: the elements that take it now; zeros elsewhere."""
 
     def __init__(self, config):
-        super().__init__({"enable": config.cols, "body": config.body_bits, "data": config.data_bits})
+        super().__init__({"hit": 1, "enable": config.cols, "body": config.body_bits, "data": config.data_bits})
 
 
 class ThroughItem(data.StructLayout):
@@ -98,7 +98,7 @@ class XBus(wiring.Component):
                 m.d.sync += own.eq(self.id_value)
             enable.append(self.hit & self.taken & (self.col_all | (self.col_tag == own)))
         m.d.comb += [
-            self.o.enable.eq(Cat(enable)),
+            self.o.hit.eq(self.hit), self.o.enable.eq(Cat(enable)),
             self.o.body.eq(Mux(self.hit, self.body, 0)),
             self.o.data.eq(Mux(self.hit, self.data, 0)),
         ]

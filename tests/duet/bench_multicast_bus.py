@@ -54,7 +54,7 @@ class Rows:
             assert self.expected, "x: an item came and nothing more was expected"
             buses, elements, item = self.expected[0]
             assert int(dut.body.value) == item["body"], "body is another item's"
-            expected = {k: {"enable": taken * sum(int(on) << c for c, on in enumerate(elements[k])),
+            expected = {k: {"hit": 1, "enable": taken * sum(int(on) << c for c, on in enumerate(elements[k])),
                             "body": item["body"], "data": item["data"]} for k in np.flatnonzero(buses[:-1]).tolist()}
             assert shown == expected, f"x: expected {expected}, got {shown}"
             if buses[-1]:
@@ -127,7 +127,7 @@ class Harness(StreamHarness):
         config, rng, random = self.config, self.rng, self.ctx.random
         item = {"row_tag": int(rng.choice(self.row_ids)) if rng.random() < 0.9 else random.getrandbits(config.row_id_bits),
                 "row_all": int(rng.random() < 0.3), "col_tag": random.getrandbits(config.col_id_bits),
-                "col_all": int(rng.random() < 0.3), "body": random.getrandbits(config.body_bits) | 1,
+                "col_all": int(rng.random() < 0.3), "body": random.getrandbits(config.body_bits),
                 "data": random.getrandbits(config.data_bits)} | fields
         self.driver.put(item)
         buses, elements = golden.deliver(self.row_ids, self.col_ids, item["row_tag"], item["col_tag"], item["row_all"],

@@ -1,0 +1,123 @@
+"""A row of the Executor: elements that go from chunk to chunk by themselves, and the sum over them."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arith.adder_tree import AdderTree
+from hw.arith.pipeline import reduce_tree, tree_latency
+from hw.duet.executor_pe import ExecutorPe, Load, ProgramWrite
+from hw.shared import shared
+
+__all__ = ["ExecutorNode", "ExecutorRow", "RowLoad"]
+
+#: Additions of the row's sum in a cycle.
+LEVELS = 2
+
+
+class RowLoad(data.StructLayout):
+    """What the X-bus brings: words for the elements in ``inputs`` or ``weights``, segment c for column c."""
+
+    def __init__(self, config):
+        shared_fields = {name: field.shape for name, field in Load(config.element)
+                         if name not in ("input_enable", "weight_enable", "data")}
+        super().__init__({"inputs": config.cols, "weights": config.cols, **shared_fields,
+                          "data": 16 * config.line_words})
+
+
+@shared
+class ExecutorNode(wiring.Component):
+    """An element that begins the next chunk as soon as that is released and its own last one is being finished.
+
+    Chunks are numbered modulo 4 in Gray code, bit b of which changes with each chunk on bank b; chunks go to banks in
+    turn. So ``released`` and ``finished`` tell of each bank whether its last chunk is released, and finished.
+
+    Members: of the element ``program``, ``load``, ``psum_read``, ``psum_index``, ``psum``, ``issuing``; ``released``
+    In(2); ``finished`` Out(2); ``first`` In(2), the chunk on a bank is the first one of its step; ``row_tags``,
+    ``column_tags`` In.
+    """
+
+    def __init__(self, config, assertions=False):
+        self.config = config
+        self.assertions = assertions
+        super().__init__({
+            "program": In(ProgramWrite(config.element)), "load": In(Load(config.element)),
+            "released": In(2), "first": In(2), "finished": Out(2),
+            "row_tags": In(config.lut_entries), "column_tags": In(data.ArrayLayout(config.lut_entries, 2)),
+            "issuing": Out(1), "psum_read": In(1), "psum_index": In(config.word_bits),
+            "psum": Out(signed(config.acc_bits)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.pe = pe = ExecutorPe(self.config.element, self.assertions)
+        begun, bank = Signal(2), Signal()
+        m.d.comb += [
+            pe.program.eq(self.program), pe.load.eq(self.load),
+            bank.eq(begun[0] ^ begun[1]),
+            pe.start.eq(pe.ready & Mux(bank, begun[1] ^ self.released[1], begun[0] ^ self.released[0])),
+            pe.start_bank.eq(bank), pe.clear.eq(self.first.bit_select(bank, 1)),
+            pe.tags.eq(self.row_tags & self.column_tags[bank]),
+            self.issuing.eq(pe.issuing), pe.psum_read.eq(self.psum_read), pe.psum_index.eq(self.psum_index),
+            self.psum.eq(pe.psum),
+        ]
+        with m.If(pe.start):
+            m.d.sync += begun.bit_select(bank, 1).eq(~begun.bit_select(bank, 1))
+        with m.If(pe.done):
+            m.d.sync += self.finished.bit_select(pe.done_bank, 1).eq(~self.finished.bit_select(pe.done_bank, 1))
+        return m
+
+
+@shared
+class ExecutorRow(wiring.Component):
+    """``cols`` elements of one output channel, the sum of the partial sum they read, and what they report.
+
+    Members as in :class:`ExecutorNode`, and
+    load: In(:class:`RowLoad`)
+    sum: Out(signed(sum_bits)), the sum of all partial sums, :attr:`sum_latency` cycles after ``psum_read``
+    all_finished, any_finished: Out(2), and of the elements' ``finished``, or of them; a cycle later
+    issued: Out, instructions issued in the cycle before
+    """
+
+    def __init__(self, config, assertions=False):
+        self.config = config
+        self.assertions = assertions
+        super().__init__({
+            "program": In(ProgramWrite(config.element)), "load": In(RowLoad(config)),
+            "released": In(2), "first": In(2),
+            "row_tags": In(config.lut_entries),
+            "column_tags": In(data.ArrayLayout(data.ArrayLayout(config.lut_entries, 2), config.cols)),
+            "psum_read": In(1), "psum_index": In(config.word_bits), "sum": Out(signed(config.sum_bits)),
+            "all_finished": Out(2), "any_finished": Out(2), "issued": Out(range(config.cols + 1)),
+        })
+
+    @staticmethod
+    def sum_latency(config):
+        """Cycles from ``psum_read`` to ``sum``."""
+        return 1 + tree_latency(config.cols, LEVELS)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.adders = adders = AdderTree(config.cols, signed(config.acc_bits), levels_per_stage=LEVELS)
+        nodes = []
+        for c in range(config.cols):
+            node = m.submodules[f"node_{c}"] = ExecutorNode(config, self.assertions)
+            m.d.comb += [
+                node.program.eq(self.program),
+                node.load.input_enable.eq(self.load.inputs[c]), node.load.weight_enable.eq(self.load.weights[c]),
+                node.load.bank.eq(self.load.bank), node.load.slot.eq(self.load.slot), node.load.line.eq(self.load.line),
+                node.load.mask.eq(self.load.mask),
+                node.load.data.eq(self.load.data.word_select(c, 16 * config.segment)),
+                node.released.eq(self.released), node.first.eq(self.first),
+                node.row_tags.eq(self.row_tags), node.column_tags.eq(self.column_tags[c]),
+                node.psum_read.eq(self.psum_read), node.psum_index.eq(self.psum_index), adders.x[c].eq(node.psum),
+            ]
+            nodes.append(node)
+        m.d.comb += self.sum.eq(adders.total)
+        count = reduce_tree(m, [Cat(node.issuing) for node in nodes], lambda a, b: a + b, 0, name="issued")
+        m.d.sync += self.issued.eq(count)
+        for bank in range(2):
+            flags = Cat(node.finished[bank] for node in nodes)
+            m.d.sync += [self.all_finished[bank].eq(flags.all()), self.any_finished[bank].eq(flags.any())]
+        return m

@@ -1,0 +1,95 @@
+"""ExecutorSettings: a layer's configuration words, decoded."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.duet.executor_pe import SLOTS, ProgramWrite
+from hw.duet.executor_types import MAX_BIAS_SHIFT, PARITIES, ConfigRegion, ConfigWord
+from hw.duet.function import Function
+from hw.duet.multicast_bus import IdWrite
+from hw.duet.step_maps import BiasWrite
+
+__all__ = ["ExecutorSettings", "LayerSettings"]
+
+
+class LayerSettings(data.StructLayout):
+    """What stays for a layer; names as in docs/duet/executor.md."""
+
+    def __init__(self, config):
+        super().__init__({
+            "length": range(config.lut_entries + 1), "function": Function, "pool": 1, "use_imap": 1,
+            "shift": range(config.sum_bits), "bias_shift": range(MAX_BIAS_SHIFT + 1),
+            "place": data.ArrayLayout(config.word_bits, PARITIES * config.segment),
+            "owned": data.ArrayLayout(config.segment, PARITIES),
+        })
+
+
+class ExecutorSettings(wiring.Component):
+    """Registers and write ports behind the configuration's words. Takes a word a cycle.
+
+    Parameters: ``config`` an :class:`~hw.duet.executor_types.ExecutorConfig`; ``bus`` the configuration of its
+    MulticastBus.
+
+    Members
+    -------
+    words: In(stream of :class:`~hw.duet.executor_types.ConfigWord`, always ready)
+    settings: Out(:class:`LayerSettings`), from the cycle after a word
+    program: Out, bias: Out; write ports of memories, in the cycle after a word
+    ids: Out(stream of :class:`~hw.duet.multicast_bus.IdWrite`, always ready), in the cycle of a word
+    """
+
+    def __init__(self, config, bus):
+        self.config, self.bus = config, bus
+        super().__init__({
+            "words": In(stream.Signature(ConfigWord(), always_ready=True)),
+            "settings": Out(LayerSettings(config)),
+            "program": Out(ProgramWrite(config.element)),
+            "bias": Out(BiasWrite(config)),
+            "ids": Out(stream.Signature(IdWrite(bus), always_ready=True)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        word = self.words.p.data
+        index, region = self.words.p.address[:12], Signal(ConfigRegion)
+        settings = Signal(LayerSettings(config), reset_less=True)
+        m.d.comb += [region.eq(self.words.p.address[12:]), self.settings.eq(settings)]
+
+        program, bias = Signal(ProgramWrite(config.element)), Signal(BiasWrite(config))
+        bits = config.word_bits
+        m.d.comb += [self.program.eq(program), self.bias.eq(bias)]
+        m.d.sync += [
+            program.enable.eq(self.words.valid & (region == ConfigRegion.PROGRAM)), program.address.eq(index),
+            program.entry.i.word.eq(word[:bits]), program.entry.i.slot.eq(word[bits:bits + ceil_log2(SLOTS)]),
+            program.entry.w.word.eq(word[8:8 + bits]), program.entry.w.line.eq(word[8 + bits:16]),
+            program.entry.o.eq(word[16:]),
+            bias.enable.eq(self.words.valid & (region == ConfigRegion.BIAS)), bias.address.eq(index), bias.data.eq(word),
+        ]
+        first_element = self.bus.rows + 1
+        m.d.comb += [
+            self.ids.valid.eq(self.words.valid & ((region == ConfigRegion.ROW_ID) | (region == ConfigRegion.COLUMN_ID))),
+            self.ids.p.index.eq(index), self.ids.p.value.eq(word),
+        ]
+        with m.If(region == ConfigRegion.COLUMN_ID):
+            m.d.comb += self.ids.p.index.eq(index + first_element)
+        with m.If(self.words.valid):
+            with m.Switch(region):
+                with m.Case(ConfigRegion.SETTINGS):
+                    with m.Switch(index):
+                        with m.Case(0):
+                            m.d.sync += settings.length.eq(word)
+                        with m.Case(1):
+                            m.d.sync += [settings.function.eq(word[:2]), settings.pool.eq(word[2]),
+                                         settings.use_imap.eq(word[3])]
+                        with m.Case(2):
+                            m.d.sync += settings.shift.eq(word)
+                        with m.Case(3):
+                            m.d.sync += settings.bias_shift.eq(word)
+                with m.Case(ConfigRegion.PLACE):
+                    m.d.sync += settings.place.as_value().word_select(index[:bits + ceil_log2(PARITIES)], bits).eq(word)
+                with m.Case(ConfigRegion.OWNED):
+                    m.d.sync += settings.owned[index[:ceil_log2(PARITIES)]].eq(word)
+        return m
