@@ -1,20 +1,25 @@
 """Column compressors: sums of weighted bits from full and half adders."""
 
+import bisect
 from collections import deque
 
 from amaranth.hdl import Signal
 
-__all__ = ["Compressor"]
+__all__ = ["Compressor", "CompressorPlan"]
 
 
 class Compressor:
     """Builds adders bit by bit inside a module, and counts them.
+
+    Times (:meth:`within`) are in thirds of a full adder's delay: its sum takes ``SUM_TIME``, its carry ``CARRY_TIME``.
 
     The adders are plain logic; synthesis finds them again and maps them to full-adder cells (``extract_fa``).
     ``None`` stands for a bit that is always zero.
 
     Attributes: ``full_adders``, ``half_adders``: how many were made.
     """
+
+    SUM_TIME, CARRY_TIME = 3, 2
 
     def __init__(self, m):
         self._m = m
@@ -91,6 +96,48 @@ class Compressor:
             del reduced[width]
             columns = reduced
         return [[_at(columns.get(weight, []), row) for weight in range(width)] for row in range(2)]
+
+    def within(self, columns, width, limit):
+        """Add up ``columns`` (weight -> list of (arrival time, bit)) modulo 2^``width`` as far as the time allows.
+
+        The earliest three bits of a column are added first, as long as their sum is there by ``limit``. Where more
+        than two bits are left that come too late, half adders make room for the next column's carries. Returns columns
+        of the same kind with the same sum.
+        """
+        def arrival(item):
+            return item[0]
+
+        columns = {weight: sorted(columns.get(weight, ()), key=arrival) for weight in range(width + 1)}
+        for weight in range(width):
+            column = columns[weight]
+            while len(column) > 2:
+                count = 3 if column[2][0] + self.SUM_TIME <= limit else 2
+                (*_, (latest, _)) = used = column[:count]
+                if latest + self.SUM_TIME > limit:
+                    break
+                del column[:count]
+                adder = self.full_adder if count == 3 else self.half_adder
+                total, carry = adder(*(bit for _, bit in used))
+                bisect.insort(column, (latest + self.SUM_TIME, total), key=arrival)
+                columns[weight + 1].append((latest + self.CARRY_TIME, carry))
+            columns[weight + 1].sort(key=arrival)
+        del columns[width]
+        return columns
+
+
+class CompressorPlan(Compressor):
+    """Counts what a :class:`Compressor` would make, and makes nothing: the bits of sums are ``None``."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def full_adder(self, a, b, c):
+        self.full_adders += 1
+        return None, None
+
+    def half_adder(self, a, b):
+        self.half_adders += 1
+        return None, None
 
 
 def _at(bits, index):
