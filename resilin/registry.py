@@ -63,6 +63,7 @@ BLOCKS = (
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
     Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
     Block("global_buffer", "duet", "GlobalBuffer", "GlobalBufferConfig", "on-chip memory of lines and of map bits"),
+    Block("cell_unit", "duet", "CellUnit", "CellUnitConfig", "state update of LSTM and GRU cells after the gates"),
 )
 
 
