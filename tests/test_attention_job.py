@@ -223,7 +223,8 @@ def test_places_of_differences():
         addresses = np.concatenate([region.addresses().ravel() for region in regions])
         golden, got = (pack(matrix, precision, 16).reshape(-1, 16) for matrix in (values, found))
         item = head_run._Expected(Stage("q", command, regions[0], precision, 2), regions, addresses,
-                                  np.concatenate([golden, golden]), np.ones((16, 16), bool), values, Statistics())
+                                  np.concatenate([golden, golden]), np.full((16, 16), 0xff, np.uint8), values,
+                                  Statistics())
         head_run._compare_words("dense", item, np.concatenate([golden, golden]))
         with pytest.raises(head_run.Mismatch, match=rf"q \(copy 1\): row 2, column {column}: expected "
                                                     rf"{values[row, column]}, got {found[row, column]} \(word 87;"):

@@ -1,6 +1,6 @@
 """Golden model of a compute lane: executes commands on a memory image, bit for bit what ``hw.dota.lane`` leaves there.
 
-Integer arithmetic on whole matrices. The model knows which bytes were ever written, and refuses to read others: a
+Integer arithmetic on whole matrices. The model knows which bits were ever written, and refuses to read others: a
 result never depends on what the memory held at power-up. What commands mean stands in :mod:`golden.dota.program`.
 """
 
@@ -45,7 +45,7 @@ class Lane:
     ----------
     size: the sizes
     memory: the memory image, uint8 (words, 4C)
-    known: which bytes were written since the start, bool, same shape
+    known: which bits were written since the start, ones in bytes of the same shape
     """
 
     def __init__(self, size):
@@ -53,7 +53,7 @@ class Lane:
             raise TypeError(f"size must be a LaneSize, not {type(size).__name__}")
         self.size = size
         self.memory = np.zeros((size.words, size.word_bytes), np.uint8)
-        self.known = np.zeros((size.words, size.word_bytes), bool)
+        self.known = np.zeros_like(self.memory)
 
     def write(self, address, words):
         """Host writes: consecutive words, uint8 (n, 4C), or one unsigned integer."""
@@ -67,29 +67,28 @@ class Lane:
             raise ValueError(f"address = {address} is not allowed: {len(words)} words must lie within "
                              f"0 to {self.size.words - 1}")
         self.memory[address:address + len(words)] = words
-        self.known[address:address + len(words)] = True
+        self.known[address:address + len(words)] = 0xff
 
     def read(self, region, precision, count):
         """Rows of ``count`` packed elements each from a :class:`~golden.dota.program.Region`: int64 (rows, count)."""
         addresses = region.addresses()
-        used = -(-count * Precision(precision).bits // 8)
-        rows = len(addresses)
-        if not self.known[addresses].reshape(rows, -1)[:, :used].all():
-            missing = addresses[~self.known[addresses].reshape(rows, -1)[:, :used].all(axis=1)]
-            raise ValueError(f"{region.name} reads memory that was never written, in the row at word {missing[0, 0]}")
+        used = self._bits(count, precision)
+        unknown = (used & ~self.known[addresses]).any(axis=(1, 2))
+        if unknown.any():
+            raise ValueError(f"{region.name} reads memory that was never written, in the row at word "
+                             f"{addresses[unknown][0, 0]}")
         return unpack(self.memory[addresses], precision, count)
+
+    def _bits(self, count, precision):
+        """The bits that a row of ``count`` packed elements takes: ones in uint8 (words, 4C)."""
+        return pack(np.full(count, -1), precision, self.size.word_bytes)
 
     def _store(self, region, precision, values):
         """Write packed rows; bits of the words past them stay."""
-        used = values.shape[1] * Precision(precision).bits // 8
-        data = pack(values, precision, self.size.word_bytes).reshape(len(values), -1)
+        used = self._bits(values.shape[1], precision)
         addresses = region.addresses()
-        memory = self.memory[addresses].reshape(len(values), -1)
-        memory[:, :used] = data[:, :used]
-        known = self.known[addresses].reshape(len(values), -1)
-        known[:, :used] = True
-        self.memory[addresses] = memory.reshape(*addresses.shape, -1)
-        self.known[addresses] = known.reshape(*addresses.shape, -1)
+        self.memory[addresses] = self.memory[addresses] & ~used | pack(values, precision, self.size.word_bytes)
+        self.known[addresses] |= used
 
     def run(self, program):
         """Execute commands in order; returns their :class:`Statistics`, a list."""

@@ -58,8 +58,8 @@ class LaneCounter(enum.Enum, shape=5):
 class LaneConfig(Config):
     """Size of a compute lane (thesis Table C.1 and 7.6.4 for the ``paper`` preset: 32 x 16 PEs, 10 x 64 KB)."""
 
-    rows: int = field(32, "rows of processing elements", min=8, max=32, power_of_two=True)
-    cols: int = field(16, "processing elements a row", min=4, max=16, power_of_two=True)
+    rows: int = field(32, "rows of processing elements", min=4, max=32, power_of_two=True)
+    cols: int = field(16, "processing elements a row", min=2, max=16, power_of_two=True)
     vectors_per_cycle: int = field(1, "key or value vectors read from the SRAM each cycle", choices=(1, 2, 4))
     banks: int = field(10, "SRAM banks", min=4, max=16)
     bank_words: int = field(1024, "words of 32 x cols bits in a bank", unit="words", min=16, max=4096,
@@ -73,7 +73,7 @@ class LaneConfig(Config):
         "paper": {},
         "small": {"rows": 8, "cols": 4, "vectors_per_cycle": 2, "bank_words": 128, "psum_depth": 16, "tokens": 2,
                   "max_keys": 32},
-        "fpga": {"rows": 8, "cols": 4, "bank_words": 256, "psum_depth": 64, "tokens": 4, "max_keys": 64},
+        "fpga": {"rows": 4, "cols": 2, "bank_words": 256, "psum_depth": 64, "tokens": 2, "max_keys": 64},
     }
 
     def check(self):

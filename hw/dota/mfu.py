@@ -24,7 +24,7 @@ __all__ = ["EXP_FRACTION", "Mfu", "MfuConfig", "MfuInput", "MfuOp", "MfuOutput"]
 class MfuConfig(Config):
     """Size of the multi-function unit."""
 
-    lanes: int = field(16, "numbers in a beat", min=4, max=64, power_of_two=True)
+    lanes: int = field(16, "numbers in a beat", min=2, max=64, power_of_two=True)
     max_row: int = field(512, "longest softmax row; a row has at most max_row / lanes beats", unit="numbers", min=4,
                          max=1024)
 

@@ -47,7 +47,7 @@ class RmmuConfig(Config):
     PRESETS = {
         "paper": {},
         "small": {"rows": 8, "cols": 4, "streams": 2, "psum_depth": 16},
-        "fpga": {"rows": 8, "cols": 4, "psum_depth": 64},
+        "fpga": {"rows": 4, "cols": 4, "psum_depth": 64},
     }
 
     def check(self):

@@ -25,7 +25,7 @@ class Mismatch(AssertionError):
 
 @dataclasses.dataclass(frozen=True)
 class _Expected:
-    """What golden says of one stage: the words written (addresses, uint8 words, known bytes) and the statistics."""
+    """What golden says of one stage: the words written (addresses, uint8 words, known bits) and the statistics."""
 
     stage: object
     regions: list
@@ -124,7 +124,7 @@ def _check_stages(job, mode, expected):
 
 
 def _compare_words(mode, item, found):
-    wrong = ((found != item.words) & item.known).any(axis=1)
+    wrong = ((found ^ item.words) & item.known).any(axis=1)
     if not wrong.any():
         return
     index = int(np.argmax(wrong))

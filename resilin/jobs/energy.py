@@ -14,7 +14,7 @@ from resilin.options import add_config_arguments, check_seed, make_config, posit
 summary = "estimate the energy of the lane by block and phase: gate-level activity of a head, and how rough that is"
 
 DEFAULT_PRESET = "small"
-#: What is kept of a head, so that it fits in the small lane: inputs, columns of Q, K and V, numbers of the detector.
+#: What is kept of a head at most, so that a small lane holds it: inputs, columns of Q, K, V, numbers of the detector.
 INPUTS, WIDTH, LOW = 31, 8, 8
 #: A sum of so many fewer products is this many bits shorter, where they are random.
 SHORTER = 2
@@ -28,8 +28,8 @@ REST = "sequencing"
 def add_arguments(parser):
     add_config_arguments(parser, DEFAULT_PRESET)
     parser.add_argument("--model", choices=("minilm", "synthetic"), default="minilm",
-                        help=f"minilm: numbers of layer 2 head 0 of the model, cut to {INPUTS} inputs and {WIDTH} "
-                             "columns (default); synthetic: random ones, needs no download")
+                        help=f"minilm: numbers of layer 2 head 0 of the model, cut to {INPUTS} inputs and at most "
+                             f"{WIDTH} columns (default); synthetic: random ones, needs no download")
     parser.add_argument("--tokens", type=positive, default=16, metavar="N", help="tokens of the head (default: 16)")
     parser.add_argument("--retention", type=float, default=0.25, metavar="SHARE",
                         help="share of connections to keep, above 0, at most 1 (default: 0.25)")
@@ -41,19 +41,20 @@ def add_arguments(parser):
     parser.add_argument("--json", action="store_true", help="print energy.json instead of the tables")
 
 
-def _job(args):
+def _job(args, size):
     from golden.arith.precision import Precision
     from golden.workloads.head_job import minilm_head_job, synthetic_head_job
     from golden.workloads.minilm import MiniLm
 
+    width = min(WIDTH, size.max_words * size.per_word(Precision.FX16))
     if args.model == "synthetic":
-        return synthetic_head_job(args.tokens, INPUTS, WIDTH, args.retention, Precision.INT4, "ternary", 0.25, LOW,
+        return synthetic_head_job(args.tokens, INPUTS, width, args.retention, Precision.INT4, "ternary", 0.25, LOW,
                                   args.seed)
     whole = minilm_head_job(MiniLm.load(progress=_tell), 2, 0, args.tokens, None, args.retention, Precision.INT4,
                             "ternary", 0.25, LOW, args.seed)
     return dataclasses.replace(
-        whole, x=whole.x[:, :INPUTS], wq=whole.wq[:WIDTH, :INPUTS], wk=whole.wk[:WIDTH, :INPUTS],
-        wv=whole.wv[:WIDTH, :INPUTS], p=whole.p[:LOW, :INPUTS], wq_low=whole.wq_low[:, :LOW],
+        whole, x=whole.x[:, :INPUTS], wq=whole.wq[:width, :INPUTS], wk=whole.wk[:width, :INPUTS],
+        wv=whole.wv[:width, :INPUTS], p=whole.p[:LOW, :INPUTS], wq_low=whole.wq_low[:, :LOW],
         wk_low=whole.wk_low[:, :LOW], **{name: max(0, getattr(whole, name) - SHORTER) for name in (
             "shift_q", "shift_k", "shift_v", "shift_p", "shift_q_low", "shift_k_low")})
 
@@ -110,9 +111,10 @@ def measure(args, config):
     if "icarus" not in simulators():
         raise ValueError("simulator = 'icarus' is needed and iverilog is not on PATH: `resilin doctor` tells how to "
                          "get it")
-    job, cells = _job(args), library.load("nangate45")
+    size, cells = LaneSize.from_config(config.to_dict()), library.load("nangate45")
+    job = _job(args, size)
     for mode in ("dense", "balanced"):  # tells what is wrong when it does not fit
-        plan_head(job, LaneSize.from_config(config.to_dict()), mode)
+        plan_head(job, size, mode)
     verilog = energy.plain_names(kept_verilog(find("lane"), config))
     _tell("synthesizing the lane's units")
     split, netlists = mapped_units(verilog, "lane", cells, Options(recipe="area"), store=cache.entry, tell=_tell)

@@ -92,14 +92,14 @@ class Harness(LaneDriver):
         await super().send([command.fields() for command in commands])
 
     async def compare(self, addresses=None):
-        """Read memory back; every byte that the twin knows must be the same."""
+        """Read memory back; every bit that the twin knows must be the same."""
         addresses = np.arange(self.size.words) if addresses is None else np.unique(addresses)
         expected = self.model.memory[addresses]
         if self.corrupt:
             expected = expected.copy()
             expected[-1, -1] ^= 1
         found = await self.read(addresses)
-        wrong = ((found != expected) & self.model.known[addresses]).any(axis=1)
+        wrong = ((found ^ expected) & self.model.known[addresses]).any(axis=1)
         if wrong.any():
             where = int(np.argmax(wrong))
             raise AssertionError(

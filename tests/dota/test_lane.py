@@ -54,8 +54,9 @@ async def whole_heads(dut):
     """Attention heads from inputs to Z, dense and with detection, each as one uninterrupted program."""
     h = Harness(dut)
     await h.start()
+    widest = h.size.max_words * h.size.per_word(Precision.FX16)
     for seed, (precision, mode) in enumerate(itertools.product(LOW, MODES)):
-        for arguments in (dict(), dict(tokens=11, inputs=18, width=6)):
+        for arguments in (dict(width=min(8, widest)), dict(tokens=11, inputs=18, width=min(6, widest - 1))):
             job = synthetic_head_job(precision=precision, seed=seed, **arguments)
             program = plan_head(job, h.size, mode)
             for address, words in program.writes:
@@ -204,11 +205,16 @@ def test_directed():
 
 @pytest.mark.parametrize("seed, overrides", [
     (4, dict(tokens=4, vectors_per_cycle=1)),
+    (8, dict(rows=4, cols=2, vectors_per_cycle=2, banks=9, max_keys=16, psum_depth=4)),
     (5, dict(tokens=3, vectors_per_cycle=4, rows=16, cols=8, banks=16, bank_words=64, max_keys=64, psum_depth=8)),
 ])
 def test_bit_exact(seed, overrides):
     simulate("lane", preset="small", overrides=overrides, seed=seed, testcase=["random_programs", "whole_heads"],
              options={"singles": 3, "chains": 6, "stall": 0.2})
+
+
+def test_fpga_size():
+    simulate("lane", preset="fpga", seed=9)
 
 
 def test_paper_size():

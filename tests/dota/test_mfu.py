@@ -177,7 +177,8 @@ def test_bit_exact_and_covered(seed):
     merge("mfu", POINTS, [simulate("mfu", preset="small", seed=seed)]).check()
 
 
-@pytest.mark.parametrize("overrides", [{"lanes": 8, "max_row": 8}, {"lanes": 4, "max_row": 20}])
+@pytest.mark.parametrize("overrides", [{"lanes": 8, "max_row": 8}, {"lanes": 4, "max_row": 20},
+                                       {"lanes": 2, "max_row": 14}])
 def test_bit_exact(overrides):
     simulate("mfu", preset="small", overrides=overrides, options={"rounds": 4})
 

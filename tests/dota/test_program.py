@@ -17,6 +17,7 @@ from golden.workloads.head_job import synthetic_head_job
 
 SMALL = LaneSize(rows=8, cols=4, vectors_per_cycle=2, banks=10, bank_words=128, psum_depth=16, tokens=2, max_keys=32)
 ONE_STREAM = dataclasses.replace(SMALL, vectors_per_cycle=1)
+LEAST = dataclasses.replace(SMALL, rows=4, cols=2)
 PAPER = LaneSize()
 
 
@@ -112,9 +113,9 @@ def test_softmax_fills_the_last_beat_with_zeros():
         assert (found[:, keys:beats] == 0).all() and (found[:, beats:] == -1).all()
 
 
+@pytest.mark.parametrize("size", [SMALL, LEAST])
 @pytest.mark.parametrize("precision", [Precision.INT8, Precision.INT4, Precision.INT2])
-def test_convert(precision):
-    size = SMALL
+def test_convert(precision, size):
     rng = np.random.default_rng(precision)
     bits = precision.bits
     for beats, shift in itertools.product((1, 3, 8), (0, 5, 16)):

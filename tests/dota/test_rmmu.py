@@ -122,6 +122,10 @@ def test_bit_exact(seed, overrides):
     covered("small", overrides, seed=seed)
 
 
+def test_fpga_size():
+    covered("fpga", seed=6)
+
+
 def test_paper_size():
     covered("paper", seed=4, testcase="random_traffic", options={"cycles": 120})
 
