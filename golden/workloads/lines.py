@@ -57,24 +57,26 @@ def _lines(text, letters):
 def render(text, size=38, seed=None):
     """The image (64, width) of a line of text, uint8, black on white; ``size`` of the font in pixels.
 
-    With a ``seed``: grey ink on grey paper and noise, as a scan would have.
+    With a ``seed``: grey ink on grey paper, noise, and a resolution of 16 to 64 pixels a line, as a scan would have.
     """
     font = ImageFont.load_default(size)
     left, top, right, bottom = font.getbbox(text, anchor="ls")
     image = Image.new("L", (int(right - left) + 24, HEIGHT), 255)
     ascent, descent = font.getmetrics()
     ImageDraw.Draw(image).text((12 - left, (HEIGHT + ascent - descent) // 2), text, font=font, fill=0, anchor="ls")
-    pixels = np.asarray(image)
     if seed is None:
-        return pixels
+        return np.asarray(image)
     rng = np.random.default_rng(seed)
+    height = int(rng.integers(16, HEIGHT + 1))
+    coarse = image.resize((max(1, image.width * height // HEIGHT), height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(coarse.resize(image.size, Image.Resampling.BICUBIC)) / 255.0
     ink, paper = rng.uniform(0, 80), rng.uniform(180, 255)
-    noisy = ink + (paper - ink) * (pixels / 255.0) + rng.normal(0, rng.uniform(0, 10), pixels.shape)
+    noisy = ink + (paper - ink) * pixels + rng.normal(0, rng.uniform(0, 10), pixels.shape)
     return np.clip(noisy.round(), 0, 255).astype(np.uint8)
 
 
 def rendered_lines(part, count):
-    """``count`` (image, text) of one part, of several sizes and shades; the same on every machine."""
+    """``count`` (image, text) of one part, of several sizes, shades and resolutions; the same on every machine."""
     return [(render(text, _SIZES[number % len(_SIZES)], seed=number), text)
             for number, text in enumerate(line_texts(part, count))]
 
