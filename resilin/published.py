@@ -91,7 +91,7 @@ class Machine:
 MACHINES = (
     Machine(
         name="DOTA", source="thesis, Table C.1", node_nm=22,
-        flow="Synopsys Design Compiler, TSMC 22 nm, 1 GHz; SRAM by CACTI",
+        flow="synthesis (no layout is named) by Synopsys Design Compiler, TSMC 22 nm, 1 GHz; SRAM by CACTI",
         rows=(Row("Lane", "4 lanes per accelerator", "2.701", 2878.33),
               Row("RMMU", "32*16 FX-16", "0.609", 645.98),
               Row("Filter", "token parallelism 4", "0.003", 9.13),

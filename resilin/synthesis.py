@@ -76,7 +76,8 @@ def _fpga_lines(record):
         path = placed["critical_path"]
         yield (f"placed and routed on {placed['part']}: {placed['fmax_mhz']:.1f} MHz, the median of {runs} "
                f"(aimed at {placed['frequency_mhz']:g} MHz)")
-        yield f"critical path: {path['start']} -> {path['end']}"
+        yield (f"critical path: {path['start']} -> {path['end']}; logic {path['logic_ns']:.1f} ns, routing "
+               f"{path['routing_ns']:.1f} ns")
     else:
         yield "resources only, not placed"
 

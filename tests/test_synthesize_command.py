@@ -10,6 +10,10 @@ from resilin import cli
 @pytest.mark.parametrize("words, message", [
     (["--target", "tsmc22"], "target = 'tsmc22' is not allowed: target must be one of nangate45"),
     (["--target", "xc7", "--place"], "--place is not allowed with target = xc7: target must be ecp5"),
+    (["--target", "ecp5", "--period", "2"], "--period is not allowed with target = ecp5: target must be of standard"),
+    (["--target", "ice40", "--sweep", "2,1"], "--sweep is not allowed with target = ice40"),
+    (["--target", "xc7", "--recipe", "area"], "--recipe is not allowed with target = xc7"),
+    (["--target", "xc7", "--bit-area", "1"], "--bit-area is not allowed with target = xc7"),
     (["--liberty", "missing.lib"], "missing.lib"),
     (["--recipe", "fastest"], "recipe = 'fastest' is not allowed"),
     (["--period", "-1"], "period_ns = -1.0 is not allowed"),

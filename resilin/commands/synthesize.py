@@ -19,9 +19,10 @@ def periods(text):
 def add_arguments(parser, words):
     parser.add_argument("block", metavar="BLOCK", help="a name from `resilin list`")
     add_config_arguments(parser, "small")
-    parser.add_argument("--target", metavar="T", default="nangate45",
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--target", metavar="T", default="nangate45",
                         help="nangate45 (default), sg13g2, asap7, ecp5, ice40 or xc7")
-    parser.add_argument("--liberty", metavar="FILE", type=pathlib.Path, help="standard cells of a Liberty file instead")
+    target.add_argument("--liberty", metavar="FILE", type=pathlib.Path, help="standard cells of a Liberty file instead")
     parser.add_argument("--bit-area", type=float, metavar="UM2", help="area of a memory bit, instead of the target's")
     parser.add_argument("--macro-bits", type=positive, metavar="N", default=1024,
                         help="memories from N bits on are macros, smaller ones registers (default: 1024)")
@@ -52,8 +53,11 @@ def run(args):
     block = registry.find(args.block)
     config = make_config(block, args)
     target = from_liberty(args.liberty) if args.liberty else args.target
-    if not args.liberty:
-        target_library(target)
+    if not args.liberty and target_library(target) is None:
+        asked = [f"--{name.replace('_', '-')}" for name in ("period", "sweep", "recipe", "bit_area")
+                 if getattr(args, name) is not None]
+        if asked:
+            raise ValueError(f"{asked[0]} is not allowed with target = {target}: target must be of standard cells")
     if args.place and target != "ecp5":
         raise ValueError(f"--place is not allowed with target = {args.liberty or target}: target must be ecp5")
     records = []

@@ -11,8 +11,8 @@ OPEN_FLOW = (
     "machine, 1.6 times between two scripts of Yosys). Ratios inside one report are safer than absolute figures.")
 #: what more where a paper's figure stands beside ours.
 LIMITS = (
-    "The paper's areas come from Design Compiler: a ratio to them holds the difference of the flows as well as of the "
-    "designs. The paper names synthesis, not a layout; our areas have no wires.",
+    "The paper's flow is another than ours: a ratio to its areas holds the difference of the flows as well as of the "
+    "designs. Our areas have no wires.",
     "Relative to the reference unit, both sides stay inside one technology and one flow: these ratios need no scaling.",
     "Speeds differ: ours is at the delay that the table gives, the paper's at the paper's clock.",
     "Logic is compared with logic and memory with memory. The area of our memories is bits times an area a bit, which "

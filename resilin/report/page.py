@@ -189,7 +189,7 @@ def _comparison(comparison):
         compared = [(line["label"], line["configuration"], " + ".join(line["blocks"]), line["kind"])
                   for line in comparison["lines"] if not line["why_not"]]
         parts = [prose(f"Scaling: {comparison['scaling']}."),
-                 table("Areas in mm2; logic, except where it says SRAM", headings, rows),
+                 table("Areas in mm2, of logic unless the next table says memory", headings, rows),
                  prose(f"Our memories are apart: {comparison['bit_um2']:g} um2 a bit ({comparison['bit_source']}). "
                        "Whether the paper's units have memories inside is not told. A range is what the digits that "
                        "the paper prints leave."),
