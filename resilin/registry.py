@@ -62,6 +62,7 @@ BLOCKS = (
           vectors=("whole_heads", "large_commands")),
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
     Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
+    Block("executor", "duet", "Executor", "ExecutorConfig", "array of elements that computes what the maps ask for"),
     Block("global_buffer", "duet", "GlobalBuffer", "GlobalBufferConfig", "on-chip memory of lines and of map bits"),
     Block("cell_unit", "duet", "CellUnit", "CellUnitConfig", "state update of LSTM and GRU cells after the gates"),
 )

@@ -11,6 +11,7 @@ from golden.duet.speculator_mfu import Function
 from hw.duet.executor_types import ExecutorConfig
 from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
+from sim.stream import unpack
 from sim.timed import TimedDriver, TimedMonitor
 from tests.dota.harness import StreamHarness
 
@@ -36,6 +37,33 @@ def bits(values):
 def words(values):
     """The packed integer of 16-bit words, the first lowest."""
     return int.from_bytes(np.asarray(values).astype("<i2").tobytes(), "little")
+
+
+class Waits:
+    """Notices streams that wait."""
+
+    name = "waits"
+
+    def __init__(self, dut):
+        self.ports = [(f"{stream} {word}", getattr(dut, f"{stream}__valid"), getattr(dut, f"{stream}__ready"))
+                      for stream, word in (("results", "wait"), ("bus", "waits"), ("through", "waits"))]
+
+    def tick(self, cycle):
+        for point, valid, ready in self.ports:
+            if int(valid.value) and not int(ready.value):
+                coverage.hit(point)
+        return False
+
+    def status(self):
+        return ""
+
+    async def drain(self):
+        pass
+
+    def reset(self):
+        pass
+
+    finish = reset
 
 
 class Harness(StreamHarness):
@@ -67,6 +95,7 @@ class Harness(StreamHarness):
         self.through_board = Scoreboard("through", lanes={"data": 16}, bench=self.bench)
         self.through = TimedMonitor(self.dut, "through", stall=through, layout=self.ctx.layout("through"),
                                     callback=self.through_board.check)
+        self.bench.add(Waits(self.dut))
 
     async def settle(self):
         """Wait until nothing is inside."""
@@ -141,6 +170,9 @@ class Harness(StreamHarness):
             rows[rng.integers(config.rows)] = rows[rng.integers(config.rows)]
         return rows, np.stack([rng.permutation(config.cols) for _ in range(config.rows)])
 
+    def counters(self):
+        return unpack(self.ctx.layout("counters"), int(self.dut.counters.value))
+
     # ---- steps
 
     def random_words(self, *shape):
@@ -149,11 +181,8 @@ class Harness(StreamHarness):
             return rng.choice(CORNERS, shape)
         return rng.integers(-32768, 32768, shape) >> rng.integers(16)
 
-    def item(self, kind, **fields):
-        return Item(kind=kind, **fields)
-
-    def step(self, rows=None, chunks=None, density=None):
-        """The items of a random step: (OMAP items, items of each chunk)."""
+    def step(self, rows=None, chunks=None, density=None, whole=False):
+        """The items of a random step: (OMAP items, items of each chunk); ``whole``: an item an input segment."""
         config, rng = self.config, self.rng
         present = self.row_ids[:-1][rng.random(config.rows) < rng.choice([0.5, 0.9, 1.1])] if rows is None else rows
         present = np.unique(present)
@@ -163,41 +192,41 @@ class Harness(StreamHarness):
         for row in present.tolist():
             omap = np.zeros(config.line_words, bool)
             omap[:1 if gate else config.segment] = rng.random(1 if gate else config.segment) < density
-            if rng.random() < 0.1:
+            if rng.random() < 0.1 and not whole:
                 omap[:] = False
             if omap.any():
                 working.append(row)
             channel = int(rng.choice([0, config.max_channels - 1, rng.integers(config.max_channels)]))
             # Past the outputs the map is not looked at.
             junk = np.concatenate([np.zeros(config.segment, bool), rng.random(config.line_words - config.segment) < 0.5])
-            omaps.append(self.item(Kind.OMAP, row_tag=row, address=channel, map=omap | junk,
+            omaps.append(Item(kind=Kind.OMAP, row_tag=row, address=channel, map=omap | junk,
                                    col_tag=int(rng.integers(config.cols))))
         chunks = int(rng.choice([1, 1, 2, 3, 6])) if chunks is None else chunks
         parity = int(rng.integers(PARITIES))
         density = rng.choice([0, 0.1, 0.5, 0.9, 1.1])
-        return omaps, [self.chunk(working, density, index == chunks - 1, parity) for index in range(chunks)]
+        return omaps, [self.chunk(working, density, index == chunks - 1, parity, whole) for index in range(chunks)]
 
-    def chunk(self, rows, density, last, parity, parts=None):
+    def chunk(self, rows, density, last, parity, whole=False):
         config, rng = self.config, self.rng
         everybody = dict(row_all=True, col_all=True)
         items = []
         for slot in rng.permutation(SLOTS).tolist():
-            mask = rng.random(config.segment) < (rng.choice([0.5, 1.1, 1.1]) if parts is None else 1.1)
+            mask = rng.random(config.segment) < (1.1 if whole else rng.choice([0.5, 1.1, 1.1]))
             for part in (mask, ~mask) if not mask.all() else (mask,):
                 fields = dict(slot=slot, mask=part, map=rng.random(config.line_words) < density,
                               data=self.random_words(config.line_words))
-                if len(np.unique(self.col_ids[0])) == config.cols and rng.random() < 0.1 and parts is None:
+                if len(np.unique(self.col_ids[0])) == config.cols and rng.random() < 0.1 and not whole:
                     # An element's own words: a column after another, whatever their IDs are in each row.
                     coverage.hit("items by column")
-                    items += [self.item(Kind.INPUT, row_all=True, col_tag=tag, **fields) for tag in range(config.cols)]
+                    items += [Item(kind=Kind.INPUT, row_all=True, col_tag=tag, **fields) for tag in range(config.cols)]
                 else:
-                    items.append(self.item(Kind.INPUT, **everybody, **fields))
+                    items.append(Item(kind=Kind.INPUT, **everybody, **fields))
                 if not part.all():
                     coverage.hit("input in parts")
         for row in rng.permutation(rows).tolist():
-            items += [self.item(Kind.WEIGHT, row_tag=row, col_all=True, line=line, data=self.random_words(config.line_words),
+            items += [Item(kind=Kind.WEIGHT, row_tag=row, col_all=True, line=line, data=self.random_words(config.line_words),
                                 mask=rng.random(config.segment) < 0.5) for line in range(config.weight_lines)]
-        return [*items, self.item(Kind.GO, row_all=True, last=last, parity=parity)]
+        return [*items, Item(kind=Kind.GO, row_all=True, last=last, parity=parity)]
 
     def foreign(self):
         """An item for the Speculator alone, or for nobody."""
@@ -207,12 +236,12 @@ class Harness(StreamHarness):
             return []
         tag = int(rng.choice(tags))
         coverage.hit("items for the Speculator" if tag == self.row_ids[-1] else "item for nobody")
-        return [self.item(Kind(rng.integers(4)), row_tag=tag, col_all=bool(rng.integers(2)), last=bool(rng.integers(2)),
+        return [Item(kind=Kind(rng.integers(4)), row_tag=tag, col_all=bool(rng.integers(2)), last=bool(rng.integers(2)),
                           mask=rng.random(config.segment) < 0.5, address=int(rng.integers(1 << config.address_bits)),
                           map=rng.random(config.line_words) < 0.5, data=self.random_words(config.line_words))]
 
     def put_steps(self, steps, foreign=0.1):
-        """Queue steps: the maps of each at a random place after the first chunk of the one before."""
+        """Queue steps: the maps of each at a random place after the first chunk of the one before; returns the items."""
         items, early = [], 0
         for omaps, chunks in steps:
             if items and self.rng.random() < 0.5:
@@ -230,6 +259,7 @@ class Harness(StreamHarness):
                 for other in self.foreign():
                     self.put(other)
             self.put(item)
+        return items
 
     def put(self, item):
         """Queue an item, and expect what it leads to."""
