@@ -13,15 +13,15 @@ __all__ = ["QdrInputBuffer"]
 class QdrInputBuffer(wiring.Component):
     """S banks, one a position, of ``input_rows`` rows of M projected inputs: input k is lane k % M of row k // M.
 
-    Written: for each row, for each position an item of M inputs (``one_position``: of position 0 only). Read: one k of
-    all positions a cycle. Two jobs' inputs at once where ``double``, in halves of the rows, used in turn.
+    Written: for each row, for each position up to ``last_place`` an item of M inputs. Read: one k of all positions a
+    cycle. Two jobs' inputs at once where ``double``, in halves of the rows, used in turn.
 
     Latency of a read: :attr:`latency` = 1 cycle; a row is read from memory with its lane 0 and its lanes come out of
     the memory's output. A job is ``complete`` one cycle after its last item.
 
     Members
     -------
-    double, one_position, k_rows: In, stable while at work; clear: In: the next job goes to the first half
+    double, last_place, k_rows: In, stable while at work; clear: In: the next job goes to the first half
     values: In(stream(M * ``bits``)), always ready: :attr:`begin` has seen to it that there is room
     begin, begin_half: In: a job's inputs will be written to this half, which is not complete from now on
     complete: Out(2), a bit a half
@@ -33,7 +33,7 @@ class QdrInputBuffer(wiring.Component):
     def __init__(self, config):
         self.config = config
         super().__init__({
-            "clear": In(1), "double": In(1), "one_position": In(1), "k_rows": In(range(config.input_rows + 1)),
+            "clear": In(1), "double": In(1), "last_place": In(range(config.segment)), "k_rows": In(range(config.input_rows + 1)),
             "values": In(stream.Signature(config.trees * config.bits, always_ready=True)),
             "begin": In(1), "begin_half": In(1), "complete": Out(2),
             "read_enable": In(1), "read_half": In(1),
@@ -46,12 +46,11 @@ class QdrInputBuffer(wiring.Component):
         config = self.config
         top = config.input_rows.bit_length() - 2  # the half's bit of a row
         place, row, half = Signal(ceil_log2(config.segment)), Signal(range(config.input_rows)), Signal()
-        last_place = self.one_position | place.all()
         with m.If(self.begin):
             m.d.sync += self.complete.bit_select(self.begin_half, 1).eq(0)
         with m.If(self.values.valid):
             m.d.sync += place.eq(place + 1)
-            with m.If(last_place):
+            with m.If(place == self.last_place):
                 m.d.sync += [place.eq(0), row.eq(row + 1)]
                 with m.If(row + 1 == self.k_rows):
                     m.d.sync += [row.eq(0), half.eq(~half & self.double), self.complete.bit_select(half, 1).eq(1)]

@@ -9,7 +9,8 @@ from amaranth.utils import ceil_log2
 from hw.config import Config, ConfigError, field
 from hw.duet.function import Function
 
-__all__ = ["ENTRY_BITS", "Job", "Line", "LineKind", "SLOTS", "Settings", "SpeculatorConfig"]
+__all__ = ["TileMap", "ConfigWord", "ENTRY_BITS", "Job", "Line", "LineKind", "SLOTS", "Settings",
+           "SpeculatorConfig"]
 
 #: Blocks of pixels that a group has in the activation buffer (2 x 2).
 SLOTS = 4
@@ -128,6 +129,20 @@ class Job(data.StructLayout):
         })
 
 
+class TileMap(data.StructLayout):
+    """The switching map of a channel in a tile, position p at bit p; ``last``: of the tile."""
+
+    def __init__(self, config):
+        super().__init__({"channel": range(config.max_channels), "map": config.segment, "last": 1})
+
+
+class ConfigWord(data.StructLayout):
+    """A word of the configuration of a layer."""
+
+    def __init__(self, config):
+        super().__init__({"address": 8, "data": max(16, 2 * config.segment)})
+
+
 class Settings(data.StructLayout):
     """The configuration of a layer; ``shift_shape``: of ``p_shift``. Meaning of the fields: docs/duet/speculator.md."""
 
@@ -145,6 +160,7 @@ class Settings(data.StructLayout):
             "stride_y": 3, "stride_x": 3,
             "origin_y": pixel_bits + 1, "origin_x": pixel_bits + 1,
             "keep_order": 1,
+            "unused": pixel_bits,
             "thresholds": data.ArrayLayout(range(config.segment + 1), config.buckets - 1),
             "taps": data.ArrayLayout(data.StructLayout({"far_y": config.segment, "far_x": config.segment}),
                                      config.max_passes),

@@ -76,7 +76,7 @@ class WindowFeed(wiring.Component):
             self.finish.eq(self.issue & last),
             self.free.eq(~self.active | self.finish),
             last_pass.eq(pass_ + 1 == settings.passes),
-            last_place.eq(last_pass & (settings.gate | place.all())),
+            last_place.eq(last_pass & (settings.gate | (place == ~settings.unused))),
             last_row.eq(last_place & (row + 1 == settings.group_rows)),
             last.eq(last_row & (group + 1 == settings.groups)),
         ]
@@ -89,7 +89,8 @@ class WindowFeed(wiring.Component):
                     m.d.sync += [x.eq(settings.origin_x), y.eq(y + settings.stride_y)]
             with m.If(last_place):
                 m.d.comb += after.eq(Mux(last_row, p_row, base) + 1)
-                m.d.sync += [place.eq(0), row.eq(row + 1), base.eq(after), p_row.eq(after), y.eq(settings.origin_y)]
+                m.d.sync += [place.eq(0), row.eq(row + 1), base.eq(after), p_row.eq(after),
+                             y.eq(settings.origin_y), x.eq(settings.origin_x)]
             with m.If(last_row):
                 m.d.sync += [row.eq(0), group.eq(group + 1)]
             with m.If(last):

@@ -11,7 +11,7 @@ from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
 
-POINTS = ["one half", "both halves", "one position", "all positions", "written while the other half is read", "held",
+POINTS = ["one half", "both halves", "one position", "some positions", "all positions", "written while the other half is read", "held",
           "all rows"]
 coverage = Coverage("qdr_input_buffer", POINTS)
 
@@ -29,15 +29,16 @@ class Harness:
 
     async def layer(self):
         config, rng = self.config, self.rng
-        self.one = rng.getrandbits(1)
+        last = config.segment - 1
+        self.last_place = rng.choice([0, last, rng.randint(0, last)])
         self.double = rng.getrandbits(1)
         most = config.input_rows >> self.double
         self.k_rows = rng.choice([1, most, rng.randint(1, most)])
-        self.dut.one_position.value, self.dut.double.value = self.one, self.double
+        self.dut.last_place.value, self.dut.double.value = self.last_place, self.double
         self.dut.k_rows.value, self.dut.clear.value = self.k_rows, 1
         await self.bench.cycles(1)
         self.dut.clear.value = 0
-        coverage.hit("one position" if self.one else "all positions")
+        coverage.hit({0: "one position", last: "all positions"}.get(self.last_place, "some positions"))
         coverage.hit("both halves" if self.double else "one half")
         if self.k_rows == config.input_rows:
             coverage.hit("all rows")
@@ -81,7 +82,7 @@ class Harness:
 
     def random_values(self):
         config = self.config
-        return [[self.rng.getrandbits(config.trees * config.bits) for _ in range(1 if self.one else config.segment)]
+        return [[self.rng.getrandbits(config.trees * config.bits) for _ in range(self.last_place + 1)]
                 for _ in range(self.k_rows)]
 
 

@@ -24,7 +24,7 @@ from sim.timed import TimedDriver, TimedMonitor
 from tests.dota.harness import PROFILES, stalls
 
 POINTS = ["gate", "convolution", "two tiles at once", "one tile at once", "several passes", "several groups",
-          "several rows of P", "line in parts", "block of one row", "block of one column"]
+          "several rows of P", "line in parts", "tile in part", "block of one row", "block of one column"]
 coverage = Coverage("window_feed", POINTS)
 SHIFT = 4
 
@@ -105,7 +105,8 @@ class Harness:
             block_width=block_width, tile_width=int(rng.integers(size + 1)),
             stride_y=int(rng.integers(1, 8)), stride_x=int(rng.integers(1, 8)),
             origin_y=int(rng.integers(2 * config.segment >> block_width)),
-            origin_x=int(rng.integers(2 << block_width)), keep_order=0)
+            origin_x=int(rng.integers(2 << block_width)), keep_order=0,
+            unused=int(rng.choice([0, 0, config.segment - 1, rng.integers(config.segment)])))
         self.layer_fields.update(fields)
         self.far = rng.integers(0, 2, (config.max_passes, 2, config.segment))
         plain = {f"taps.{q}.{name}": sum(int(bit) << t for t, bit in enumerate(self.far[q][axis]))
@@ -123,7 +124,7 @@ class Harness:
                 "gate": f["gate"], "convolution": not f["gate"], "two tiles at once": double,
                 "one tile at once": not double, "several passes": f["passes"] > 1, "several groups": f["groups"] > 1,
                 "several rows of P": f["group_rows"] > 1, "block of one row": f["block_width"] == size,
-                "block of one column": f["block_width"] == 0}.items():
+                "tile in part": f["unused"], "block of one column": f["block_width"] == 0}.items():
             if reached:
                 coverage.hit(point)
 
@@ -148,7 +149,7 @@ class Harness:
                             "data": sum((int(word) & 0xffff) << 16 * i for i, word in enumerate(words))})
         small = tile >> 16 - config.bits
         for g, kk, p, q in itertools.product(range(f["groups"]), range(f["group_rows"]),
-                                             range(1 if f["gate"] else config.segment), range(f["passes"])):
+                                             range(1 if f["gate"] else config.segment - f["unused"]), range(f["passes"])):
             x = small[q].T if f["gate"] else np.array([self.pixel(small, g, p, q, t) for t in range(config.segment)])
             row = (g * f["passes"] + q) * f["group_rows"] + kk
             p_bits = config.trees * config.lanes * 2
@@ -190,7 +191,7 @@ async def full_rate(dut):
     await h.start()
     for gate in (0, 1):
         await h.layer(gate=gate, groups=1, k_rows=h.config.projection_rows // 2, group_rows=h.config.projection_rows // 2,
-                      passes=1 + gate)
+                      passes=1 + gate, unused=0)
         sent, seen = len(h.lines.times), len(h.monitor.times)
         lines = h.put_tile()
         for _ in range(4):
