@@ -7,8 +7,10 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.pipeline import reduce_tree
 from hw.duet.executor_row import ExecutorRow
 from hw.duet.executor_settings import ExecutorSettings
-from hw.duet.executor_types import BusItem, BusKind, ConfigWord, Counters, ExecutorConfig, Results, SpeculatorItem
-from hw.duet.multicast_bus import MulticastBus, MulticastBusConfig
+from hw.duet.executor_types import (
+    BusBody, BusItem, BusKind, ConfigWord, Counters, ExecutorConfig, Results, SpeculatorItem,
+)
+from hw.duet.multicast_bus import YBus
 from hw.duet.output_stage import OutputStage
 from hw.duet.step_control import StepControl
 from hw.duet.step_maps import StepMaps
@@ -17,7 +19,7 @@ from hw.stream.connect import connect
 
 __all__ = ["Executor", "ExecutorConfig"]
 
-#: Fields of a bus item that are neither tags nor the line of words.
+#: Tags of a bus item.
 _TAGS = ("row_tag", "row_all", "col_tag", "col_all")
 
 
@@ -31,8 +33,8 @@ class Executor(wiring.Component):
 
     Throughput: an item of the bus a cycle while its bank is free; a multiplication a cycle in each element; a row of
     results a cycle. Cycle by cycle: docs/duet/executor.md, Timing.
-    Back-pressure: full on all sides; ``bus.ready`` depends in the same cycle on ``through.ready`` only. ``results`` come
-    from a register.
+    Back-pressure: full on all sides; ``bus.ready`` depends in the same cycle on ``through.ready`` only. ``results``
+    come from a register.
     Source: thesis 5.1.2 (elements), 5.2.1 (data flow, correction of the map), 5.1 (network).
 
     Parameters: ``config`` an :class:`~hw.duet.executor_types.ExecutorConfig`; ``assertions``: check the order of items
@@ -63,11 +65,10 @@ class Executor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, assertions = self.sizes, self.assertions
-        body = data.StructLayout({name: field.shape for name, field in BusItem(config) if name not in (*_TAGS, "data")})
-        bus_config = MulticastBusConfig(rows=config.rows, cols=config.cols, body_bits=body.size,
-                                        data_bits=16 * config.line_words)
-        m.submodules.bus = bus = MulticastBus(bus_config, assertions)
-        m.submodules.settings = settings = ExecutorSettings(config, bus_config)
+        body = BusBody(config)
+        # A MulticastBus whose X-buses are in the rows.
+        m.submodules.bus = bus = YBus(config.bus, assertions)
+        m.submodules.settings = settings = ExecutorSettings(config)
         m.submodules.control = control = StepControl(config, assertions)
         m.submodules.maps = maps = StepMaps(config)
         m.submodules.tags = tags = TagExpansion(config)
@@ -92,14 +93,11 @@ class Executor(wiring.Component):
         ]
 
         # Maps and tags.
-        meets = Signal(config.cols)  # columns in which an element takes the item
         m.d.comb += [
-            meets.eq(reduce_tree(m, [x.enable for x in bus.x], lambda a, b: a | b, 0, name="meets")),
             maps.bias_write.eq(settings.bias), maps.bias_shift.eq(layer.bias_shift),
-            maps.write.eq(Cat(x.hit for x in bus.x) & (bus.taken & (item.kind == BusKind.OMAP)).replicate(config.rows)),
+            maps.write.eq(Mux(bus.taken & (item.kind == BusKind.OMAP), bus.hits, 0)),
             maps.omap.eq(item.map[:config.segment]), maps.channel.eq(item.address), maps.move.eq(control.move),
             tags.program.eq(settings.program), tags.length.eq(layer.length), tags.use_imap.eq(layer.use_imap),
-            tags.imap_write.eq(Mux(item.kind == BusKind.INPUT, meets, 0)),
             tags.slot.eq(item.slot), tags.mask.eq(item.mask), tags.map.eq(item.map),
             [tags.omap[r].eq(maps.next[r].omap) for r in range(config.rows)],
             tags.start.eq(control.expand), tags.rows.eq(control.expand_rows), tags.bank.eq(control.bank),
@@ -107,17 +105,12 @@ class Executor(wiring.Component):
         ]
 
         # The array.
-        issued = []
+        issued, meets = [], []
         for r in range(config.rows):
             row = m.submodules[f"row_{r}"] = ExecutorRow(config, assertions)
-            x = bus.x[r]
-            brought = data.View(body, x.body)
+            m.d.comb += [row.x[name].eq(value) for name, value in bus.x_item(r).items()]
             m.d.comb += [
-                row.program.eq(settings.program),
-                row.load.inputs.eq(Mux(brought.kind == BusKind.INPUT, x.enable, 0)),
-                row.load.weights.eq(Mux(brought.kind == BusKind.WEIGHT, x.enable, 0)),
-                row.load.bank.eq(control.bank), row.load.slot.eq(brought.slot), row.load.line.eq(brought.line),
-                row.load.mask.eq(brought.mask), row.load.data.eq(x.data),
+                row.program.eq(settings.program), row.bank.eq(control.bank),
                 row.released.eq(control.released), row.first.eq(control.first),
                 row.row_tags.eq(tags.row_tags[r]), row.column_tags.eq(tags.column_tags),
                 row.psum_read.eq(output.psum_read), row.psum_index.eq(output.psum_index),
@@ -125,7 +118,11 @@ class Executor(wiring.Component):
                 output.sums[r].eq(row.sum), output.rows[r].eq(maps.current[r]),
             ]
             issued.append(row.issued)
+            meets.append(row.meets)
+        columns = reduce_tree(m, meets, lambda a, b: a | b, 0, name="meets")
         m.d.comb += [
+            # The map of a column goes with its words, whichever rows take them.
+            tags.imap_write.eq(Mux(item.kind == BusKind.INPUT, columns, 0)),
             output.settings.eq(layer), output.start.eq(control.read), output.parity.eq(control.read_parity),
             output.needed.eq(maps.needed), control.read_done.eq(output.read_done), control.output_free.eq(output.free),
             control.reading.eq(output.reading),

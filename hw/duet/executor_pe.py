@@ -80,8 +80,8 @@ class ExecutorPe(wiring.Component):
 
     Throughput: one multiplication a cycle; the next chunk's tags are taken while the last instructions of the one
     before are issued, so that chunks follow each other without a bubble. A chunk without tags takes one cycle.
-    Latency: the first instruction is issued :attr:`start_latency` = 2 cycles after ``start``; :attr:`latency` = 6 cycles
-    after the cycle that issues an instruction its sum can be read.
+    Latency: the first instruction is issued :attr:`start_latency` = 2 cycles after ``start``; :attr:`latency` = 6
+    cycles after the cycle that issues an instruction its sum can be read.
 
     Parameters: ``config`` an :class:`ExecutorPeConfig`; ``assertions``: check the rules on inputs.
 

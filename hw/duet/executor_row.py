@@ -7,22 +7,14 @@ from amaranth.lib.wiring import In, Out
 from hw.arith.adder_tree import AdderTree
 from hw.arith.pipeline import reduce_tree, tree_latency
 from hw.duet.executor_pe import ExecutorPe, Load, ProgramWrite
+from hw.duet.executor_types import BusBody, BusKind
+from hw.duet.multicast_bus import XBus, XItem
 from hw.shared import shared
 
-__all__ = ["ExecutorNode", "ExecutorRow", "RowLoad"]
+__all__ = ["ExecutorNode", "ExecutorRow"]
 
 #: Additions of the row's sum in a cycle.
 LEVELS = 2
-
-
-class RowLoad(data.StructLayout):
-    """What the X-bus brings: words for the elements in ``inputs`` or ``weights``, segment c for column c."""
-
-    def __init__(self, config):
-        shared_fields = {name: field.shape for name, field in Load(config.element)
-                         if name not in ("input_enable", "weight_enable", "data")}
-        super().__init__({"inputs": config.cols, "weights": config.cols, **shared_fields,
-                          "data": 16 * config.line_words})
 
 
 @shared
@@ -70,10 +62,11 @@ class ExecutorNode(wiring.Component):
 
 @shared
 class ExecutorRow(wiring.Component):
-    """``cols`` elements of one output channel, the sum of the partial sum they read, and what they report.
+    """``cols`` elements of one output channel behind their X-bus, the sum over them, and what they report.
 
     Members as in :class:`ExecutorNode`, and
-    load: In(:class:`RowLoad`)
+    x: In(:class:`~hw.duet.multicast_bus.XItem`); bank: In, the bank that is loaded
+    meets: Out(cols), the elements that take the item in this cycle
     sum: Out(signed(sum_bits)), the sum of all partial sums, :attr:`sum_latency` cycles after ``psum_read``
     all_finished, any_finished: Out(2), and of the elements' ``finished``, or of them; a cycle later
     issued: Out, instructions issued in the cycle before
@@ -83,8 +76,8 @@ class ExecutorRow(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "program": In(ProgramWrite(config.element)), "load": In(RowLoad(config)),
-            "released": In(2), "first": In(2),
+            "program": In(ProgramWrite(config.element)), "x": In(XItem(config.bus)), "bank": In(1),
+            "meets": Out(config.cols), "released": In(2), "first": In(2),
             "row_tags": In(config.lut_entries),
             "column_tags": In(data.ArrayLayout(data.ArrayLayout(config.lut_entries, 2), config.cols)),
             "psum_read": In(1), "psum_index": In(config.word_bits), "sum": Out(signed(config.sum_bits)),
@@ -100,15 +93,22 @@ class ExecutorRow(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.adders = adders = AdderTree(config.cols, signed(config.acc_bits), levels_per_stage=LEVELS)
+        m.submodules.x_bus = bus = XBus(config.bus)
+        item = data.View(BusBody(config), bus.o.body)
+        inputs, weights = Signal(config.cols), Signal(config.cols)
+        m.d.comb += [
+            bus.i.eq(self.x), self.meets.eq(bus.o.enable),
+            inputs.eq(Mux(item.kind == BusKind.INPUT, bus.o.enable, 0)),
+            weights.eq(Mux(item.kind == BusKind.WEIGHT, bus.o.enable, 0)),
+        ]
         nodes = []
         for c in range(config.cols):
             node = m.submodules[f"node_{c}"] = ExecutorNode(config, self.assertions)
             m.d.comb += [
                 node.program.eq(self.program),
-                node.load.input_enable.eq(self.load.inputs[c]), node.load.weight_enable.eq(self.load.weights[c]),
-                node.load.bank.eq(self.load.bank), node.load.slot.eq(self.load.slot), node.load.line.eq(self.load.line),
-                node.load.mask.eq(self.load.mask),
-                node.load.data.eq(self.load.data.word_select(c, 16 * config.segment)),
+                node.load.input_enable.eq(inputs[c]), node.load.weight_enable.eq(weights[c]),
+                node.load.bank.eq(self.bank), node.load.slot.eq(item.slot), node.load.line.eq(item.line),
+                node.load.mask.eq(item.mask), node.load.data.eq(bus.o.data.word_select(c, 16 * config.segment)),
                 node.released.eq(self.released), node.first.eq(self.first),
                 node.row_tags.eq(self.row_tags), node.column_tags.eq(self.column_tags[c]),
                 node.psum_read.eq(self.psum_read), node.psum_index.eq(self.psum_index), adders.x[c].eq(node.psum),

@@ -1,6 +1,6 @@
 """ExecutorSettings: a layer's configuration words, decoded."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -29,8 +29,7 @@ class LayerSettings(data.StructLayout):
 class ExecutorSettings(wiring.Component):
     """Registers and write ports behind the configuration's words. Takes a word a cycle.
 
-    Parameters: ``config`` an :class:`~hw.duet.executor_types.ExecutorConfig`; ``bus`` the configuration of its
-    MulticastBus.
+    Parameters: ``config`` an :class:`~hw.duet.executor_types.ExecutorConfig`
 
     Members
     -------
@@ -40,14 +39,14 @@ class ExecutorSettings(wiring.Component):
     ids: Out(stream of :class:`~hw.duet.multicast_bus.IdWrite`, always ready), in the cycle of a word
     """
 
-    def __init__(self, config, bus):
-        self.config, self.bus = config, bus
+    def __init__(self, config):
+        self.config = config
         super().__init__({
             "words": In(stream.Signature(ConfigWord(), always_ready=True)),
             "settings": Out(LayerSettings(config)),
             "program": Out(ProgramWrite(config.element)),
             "bias": Out(BiasWrite(config)),
-            "ids": Out(stream.Signature(IdWrite(bus), always_ready=True)),
+            "ids": Out(stream.Signature(IdWrite(config.bus), always_ready=True)),
         })
 
     def elaborate(self, platform):
@@ -66,15 +65,15 @@ class ExecutorSettings(wiring.Component):
             program.entry.i.word.eq(word[:bits]), program.entry.i.slot.eq(word[bits:bits + ceil_log2(SLOTS)]),
             program.entry.w.word.eq(word[8:8 + bits]), program.entry.w.line.eq(word[8 + bits:16]),
             program.entry.o.eq(word[16:]),
-            bias.enable.eq(self.words.valid & (region == ConfigRegion.BIAS)), bias.address.eq(index), bias.data.eq(word),
+            bias.enable.eq(self.words.valid & (region == ConfigRegion.BIAS)), bias.address.eq(index),
+            bias.data.eq(word),
         ]
-        first_element = self.bus.rows + 1
+        column = Signal()
         m.d.comb += [
-            self.ids.valid.eq(self.words.valid & ((region == ConfigRegion.ROW_ID) | (region == ConfigRegion.COLUMN_ID))),
-            self.ids.p.index.eq(index), self.ids.p.value.eq(word),
+            column.eq(region == ConfigRegion.COLUMN_ID),
+            self.ids.valid.eq(self.words.valid & (column | (region == ConfigRegion.ROW_ID))),
+            self.ids.p.index.eq(index + Mux(column, config.rows + 1, 0)), self.ids.p.value.eq(word),
         ]
-        with m.If(region == ConfigRegion.COLUMN_ID):
-            m.d.comb += self.ids.p.index.eq(index + first_element)
         with m.If(self.words.valid):
             with m.Switch(region):
                 with m.Case(ConfigRegion.SETTINGS):

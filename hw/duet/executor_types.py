@@ -7,9 +7,10 @@ from amaranth.utils import ceil_log2
 
 from hw.config import Config, ConfigError, field
 from hw.duet.executor_pe import SLOTS, ExecutorPeConfig
+from hw.duet.multicast_bus import MulticastBusConfig
 
-__all__ = ["BIAS_BITS", "MAX_BIAS_SHIFT", "PARITIES", "RESULT_BITS", "BusItem", "BusKind", "ConfigRegion", "ConfigWord",
-           "Counters", "ExecutorConfig", "Results", "SpeculatorItem"]
+__all__ = ["BIAS_BITS", "MAX_BIAS_SHIFT", "PARITIES", "RESULT_BITS", "BusBody", "BusItem", "BusKind", "ConfigRegion",
+           "ConfigWord", "Counters", "ExecutorConfig", "Results", "SpeculatorItem"]
 
 #: Places of a tile in a block of pooled outputs.
 PARITIES = 4
@@ -45,13 +46,20 @@ class ExecutorConfig(Config):
             raise ConfigError("lut_entries", self.lut_entries,
                               f"a multiple of tag_lanes = {self.tag_lanes}, and at least twice as much")
         if self.address_bits < self.channel_bits:
-            raise ConfigError("address_bits", self.address_bits, f"at least {self.channel_bits}, the width of a channel")
+            raise ConfigError("address_bits", self.address_bits,
+                              f"at least {self.channel_bits}, the width of a channel")
 
     @property
     def element(self):
         """Configuration of the elements."""
         return ExecutorPeConfig(segment=self.segment, weight_lines=self.weight_lines, lut_entries=self.lut_entries,
                                 acc_bits=self.acc_bits)
+
+    @property
+    def bus(self):
+        """Configuration of the bus."""
+        return MulticastBusConfig(rows=self.rows, cols=self.cols, body_bits=BusBody(self).size,
+                                  data_bits=16 * self.line_words)
 
     @property
     def line_words(self):
@@ -88,15 +96,23 @@ class BusKind(enum.Enum, shape=2):
     GO = 3
 
 
+class BusBody(data.StructLayout):
+    """Fields of an item besides its tags and its line of words."""
+
+    def __init__(self, config):
+        super().__init__({
+            "kind": BusKind, "slot": ceil_log2(SLOTS), "line": ceil_log2(config.weight_lines), "mask": config.segment,
+            "last": 1, "parity": ceil_log2(PARITIES), "address": config.address_bits, "map": config.line_words,
+        })
+
+
 class BusItem(data.StructLayout):
     """An item of the Y-bus; which fields matter depends on ``kind``."""
 
     def __init__(self, config):
         super().__init__({
             "row_tag": ceil_log2(config.rows + 1), "row_all": 1, "col_tag": ceil_log2(config.cols), "col_all": 1,
-            "kind": BusKind, "slot": ceil_log2(SLOTS), "line": ceil_log2(config.weight_lines), "mask": config.segment,
-            "last": 1, "parity": ceil_log2(PARITIES), "address": config.address_bits, "map": config.line_words,
-            "data": 16 * config.line_words,
+            **{name: field.shape for name, field in BusBody(config)}, "data": 16 * config.line_words,
         })
 
 

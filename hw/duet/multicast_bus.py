@@ -9,9 +9,10 @@ from amaranth.utils import ceil_log2
 
 from hw.config import Config, field
 from hw.shared import shared
+from hw.stream.connect import connect
 from hw.stream.hold import assert_hold
 
-__all__ = ["IdWrite", "MulticastBus", "MulticastBusConfig", "RowItem", "ThroughItem", "YItem"]
+__all__ = ["IdWrite", "MulticastBus", "MulticastBusConfig", "RowItem", "ThroughItem", "XBus", "XItem", "YBus", "YItem"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,39 +71,107 @@ class ThroughItem(data.StructLayout):
         super().__init__({"body": config.body_bits, "data": config.data_bits})
 
 
+class XItem(data.StructLayout):
+    """What comes to an X-bus: ``hit``, the item is for it; ``taken``, elements take it now; the item; new IDs."""
+
+    def __init__(self, config):
+        super().__init__({
+            "hit": 1, "taken": 1, "col_tag": config.col_id_bits, "col_all": 1, "body": config.body_bits,
+            "data": config.data_bits, "id_write": config.cols, "id_value": config.col_id_bits,
+        })
+
+
 @shared
 class XBus(wiring.Component):
     """One X-bus: gates the item, compares the column tag with its elements' IDs. Combinational but for the IDs.
 
-    Members: ``hit``, the item is for this X-bus; ``taken``, its elements take it now; the item's ``col_tag``,
-    ``col_all``, ``body``, ``data``; ``id_write``, ``id_value``: set the IDs of these elements; ``o``, a
-    :class:`RowItem`.
+    Members: ``i``, an :class:`XItem`, whose ``id_write`` sets IDs of elements; ``o``, a :class:`RowItem`.
     """
 
     def __init__(self, config):
         self.config = config
+        super().__init__({"i": In(XItem(config)), "o": Out(RowItem(config))})
+
+    def elaborate(self, platform):
+        m = Module()
+        config, item = self.config, self.i
+        enable = []
+        for c in range(config.cols):
+            own = Signal(config.col_id_bits, name=f"id_{c}", init=c)
+            with m.If(item.id_write[c]):
+                m.d.sync += own.eq(item.id_value)
+            enable.append(item.hit & item.taken & (item.col_all | (item.col_tag == own)))
+        m.d.comb += [
+            self.o.hit.eq(item.hit), self.o.enable.eq(Cat(enable)),
+            self.o.body.eq(Mux(item.hit, item.body, 0)), self.o.data.eq(Mux(item.hit, item.data, 0)),
+        ]
+        return m
+
+
+class YBus(wiring.Component):
+    """The register of the Y-bus, and which X-buses its item is for.
+
+    Members: ``ids``, ``y``, ``offer``, ``body``, ``take``, ``taken``, ``through`` as of :class:`MulticastBus`;
+    ``item``, the item that waits; ``hits``, the rows it is for.
+    """
+
+    def __init__(self, config, assertions=False):
+        self.config = config
+        self.assertions = assertions
         super().__init__({
-            "hit": In(1), "taken": In(1), "col_tag": In(config.col_id_bits), "col_all": In(1),
-            "body": In(config.body_bits), "data": In(config.data_bits),
-            "id_write": In(config.cols), "id_value": In(config.col_id_bits),
-            "o": Out(RowItem(config)),
+            "ids": In(stream.Signature(IdWrite(config), always_ready=True)),
+            "y": In(stream.Signature(YItem(config))),
+            "offer": Out(1), "body": Out(config.body_bits), "take": In(1), "taken": Out(1),
+            "hits": Out(config.rows), "item": Out(YItem(config)),
+            "through": Out(stream.Signature(ThroughItem(config))),
         })
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        enable = []
-        for c in range(config.cols):
-            own = Signal(config.col_id_bits, name=f"id_{c}", init=c)
-            with m.If(self.id_write[c]):
-                m.d.sync += own.eq(self.id_value)
-            enable.append(self.hit & self.taken & (self.col_all | (self.col_tag == own)))
+        valid, item = Signal(), Signal(YItem(config), reset_less=True)
+        hits = Signal(config.rows + 1, reset_less=True)
+        further, moves = Signal(), Signal()
         m.d.comb += [
-            self.o.hit.eq(self.hit), self.o.enable.eq(Cat(enable)),
-            self.o.body.eq(Mux(self.hit, self.body, 0)),
-            self.o.data.eq(Mux(self.hit, self.data, 0)),
+            self.item.eq(item), self.hits.eq(hits & valid.replicate(config.rows)),
+            self.offer.eq(self.hits.any()), self.body.eq(item.body),
+            further.eq(valid & hits[-1]),
+            self.taken.eq(self.offer & self.take & (~further | self.through.ready)),
+            self.through.valid.eq(further & (~self.offer | self.take)),
+            self.through.p.body.eq(Mux(further, item.body, 0)), self.through.p.data.eq(Mux(further, item.data, 0)),
+            moves.eq((~self.offer | self.take) & (~further | self.through.ready)),
+            self.y.ready.eq(~valid | moves),
         ]
+        with m.If(self.y.ready):
+            m.d.sync += valid.eq(self.y.valid)
+        arrives = self.y.ready & self.y.valid
+        with m.If(arrives):
+            m.d.sync += item.eq(self.y.payload)
+
+        for k in range(config.rows + 1):
+            own = Signal(config.row_id_bits, name=f"row_id_{k}", init=k)
+            with m.If(self.ids.valid & (self.ids.p.index == k)):
+                m.d.sync += own.eq(self.ids.p.value)
+            named, everywhere = self.y.p.row_tag == own, self.y.p.row_all
+            with m.If(arrives):
+                m.d.sync += hits[k].eq(named | everywhere if k < config.rows else named & ~everywhere)
+        if self.assertions:
+            assert_hold(m, self.through)
+            taking = Signal()
+            m.d.sync += taking.eq(self.offer & self.take & ~moves)
+            with m.If(taking):
+                m.d.sync += Assert(self.take, "take fell before the item moved")
         return m
+
+    def x_item(self, r):
+        """What row ``r``'s X-bus is connected to: a dict of the fields of its :class:`XItem`."""
+        first = self.config.rows + 1 + r * self.config.cols
+        ids = self.ids
+        return {
+            "hit": self.hits[r], "taken": self.taken, "col_tag": self.item.col_tag, "col_all": self.item.col_all,
+            "body": self.item.body, "data": self.item.data, "id_value": ids.p.value,
+            "id_write": Cat(ids.valid & (ids.p.index == first + c) for c in range(self.config.cols)),
+        }
 
 
 class MulticastBus(wiring.Component):
@@ -151,47 +220,14 @@ class MulticastBus(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        valid, item = Signal(), Signal(YItem(config), reset_less=True)
-        hits = Signal(config.rows + 1, reset_less=True)
-        further, moves = Signal(), Signal()
-        m.d.comb += [
-            self.offer.eq(valid & hits[:-1].any()), self.body.eq(item.body),
-            further.eq(valid & hits[-1]),
-            self.taken.eq(self.offer & self.take & (~further | self.through.ready)),
-            self.through.valid.eq(further & (~self.offer | self.take)),
-            self.through.p.body.eq(Mux(further, item.body, 0)), self.through.p.data.eq(Mux(further, item.data, 0)),
-            moves.eq((~self.offer | self.take) & (~further | self.through.ready)),
-            self.y.ready.eq(~valid | moves),
-        ]
-        with m.If(self.y.ready):
-            m.d.sync += valid.eq(self.y.valid)
-        with m.If(self.y.ready & self.y.valid):
-            m.d.sync += item.eq(self.y.payload)
-
-        for k in range(config.rows + 1):
-            own = Signal(config.row_id_bits, name=f"row_id_{k}", init=k)
-            with m.If(self.ids.valid & (self.ids.p.index == k)):
-                m.d.sync += own.eq(self.ids.p.value)
-            everywhere = self.y.p.row_all
-            match = Mux(everywhere, 1, self.y.p.row_tag == own) if k < config.rows else (
-                ~everywhere & (self.y.p.row_tag == own))
-            with m.If(self.y.ready & self.y.valid):
-                m.d.sync += hits[k].eq(match)
-        for r in range(config.rows):
-            bus = m.submodules[f"x_{r}"] = XBus(config)
-            first = config.rows + 1 + r * config.cols
-            m.d.comb += [
-                bus.hit.eq(valid & hits[r]), bus.taken.eq(self.taken),
-                bus.col_tag.eq(item.col_tag), bus.col_all.eq(item.col_all), bus.body.eq(item.body),
-                bus.data.eq(item.data), bus.id_value.eq(self.ids.p.value),
-                bus.id_write.eq(Cat(self.ids.valid & (self.ids.p.index == first + c) for c in range(config.cols))),
-                self.x[r].eq(bus.o),
-            ]
-        if self.assertions:
-            assert_hold(m, self.through)
-            taking = Signal()
-            m.d.sync += taking.eq(self.offer & self.take & ~moves)
-            with m.If(taking):
-                m.d.sync += Assert(self.take, "take fell before the item moved")
+        m.submodules.y_bus = bus = YBus(self.config, self.assertions)
+        connect(m, wiring.flipped(self.ids), bus.ids)
+        connect(m, wiring.flipped(self.y), bus.y)
+        connect(m, bus.through, wiring.flipped(self.through))
+        m.d.comb += [self.offer.eq(bus.offer), self.body.eq(bus.body), bus.take.eq(self.take),
+                     self.taken.eq(bus.taken)]
+        for r in range(self.config.rows):
+            x = m.submodules[f"x_{r}"] = XBus(self.config)
+            m.d.comb += [x.i[name].eq(value) for name, value in bus.x_item(r).items()]
+            m.d.comb += self.x[r].eq(x.o)
         return m

@@ -34,7 +34,8 @@ class OutputStage(wiring.Component):
     settings: In(:class:`~hw.duet.executor_settings.LayerSettings`)
     start, parity: In, only while ``free``; needed: In, rows: In(array of :class:`~hw.duet.step_maps.RowStep`), stable
         while ``reading``
-    psum_read, psum_index: Out, a sum is asked for; sums: In(array of rows), :meth:`ExecutorRow.sum_latency` cycles later
+    psum_read, psum_index: Out, a sum is asked for; sums: In(array of rows), :meth:`ExecutorRow.sum_latency` cycles
+        later
     read_done: Out, the last sum is asked for in this cycle
     reading: Out, from the cycle after ``start`` to the one that writes the last result
     free: Out, no result is inside

@@ -39,7 +39,8 @@ class StepControl(wiring.Component):
     move: Out, the next step's maps become the current ones; reading: In, those are in use
     read: Out, the current step's sums shall be read; read_parity: Out, its parity; read_done: In, the last one is read;
         output_free: In, its results have a place
-    inside: Out, a chunk is complete, or in work, or a step's sums are not yet read; ending: Out, its last chunk is released and its sums are not yet read
+    inside: Out, a chunk is complete, or in work, or a step's sums are not yet read; ending: Out, a step's last chunk is
+        released and its sums are not yet read
     """
 
     def __init__(self, config, assertions=False):

@@ -65,8 +65,9 @@ class StepMaps(wiring.Component):
             after, now = self.next[r], self.current[r]
             # Data without reset; `present` and the map say what of it counts.
             values = data.StructLayout({"channel": config.channel_bits, "bias": bias.shape()})
-            after_values, now_values = (Signal(values, name=f"{name}_{r}", reset_less=True) for name in ("after", "now"))
-            after_flags, now_flags = (Signal(1 + config.segment, name=f"{name}_flags_{r}") for name in ("after", "now"))
+            names = f"after_{r}", f"now_{r}"
+            after_values, now_values = (Signal(values, name=name, reset_less=True) for name in names)
+            after_flags, now_flags = (Signal(1 + config.segment, name=f"{name}_flags") for name in names)
             for view, flags, kept in ((after, after_flags, after_values), (now, now_flags, now_values)):
                 m.d.comb += [Cat(view.present, view.omap).eq(flags), view.channel.eq(kept.channel),
                              view.bias.eq(kept.bias)]

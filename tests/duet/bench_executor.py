@@ -198,7 +198,8 @@ class Harness(StreamHarness):
                 working.append(row)
             channel = int(rng.choice([0, config.max_channels - 1, rng.integers(config.max_channels)]))
             # Past the outputs the map is not looked at.
-            junk = np.concatenate([np.zeros(config.segment, bool), rng.random(config.line_words - config.segment) < 0.5])
+            junk = np.arange(config.line_words) >= config.segment
+            junk &= rng.random(config.line_words) < 0.5
             omaps.append(Item(kind=Kind.OMAP, row_tag=row, address=channel, map=omap | junk,
                                    col_tag=int(rng.integers(config.cols))))
         chunks = int(rng.choice([1, 1, 2, 3, 6])) if chunks is None else chunks
@@ -224,8 +225,9 @@ class Harness(StreamHarness):
                 if not part.all():
                     coverage.hit("input in parts")
         for row in rng.permutation(rows).tolist():
-            items += [Item(kind=Kind.WEIGHT, row_tag=row, col_all=True, line=line, data=self.random_words(config.line_words),
-                                mask=rng.random(config.segment) < 0.5) for line in range(config.weight_lines)]
+            for line in range(config.weight_lines):
+                items.append(Item(kind=Kind.WEIGHT, row_tag=row, col_all=True, line=line,
+                                  mask=rng.random(config.segment) < 0.5, data=self.random_words(config.line_words)))
         return [*items, Item(kind=Kind.GO, row_all=True, last=last, parity=parity)]
 
     def foreign(self):
@@ -241,7 +243,9 @@ class Harness(StreamHarness):
                           map=rng.random(config.line_words) < 0.5, data=self.random_words(config.line_words))]
 
     def put_steps(self, steps, foreign=0.1):
-        """Queue steps: the maps of each at a random place after the first chunk of the one before; returns the items."""
+        """Queue steps, the maps of each at a random place after the first chunk of the one before.
+
+        Returns their items in order, without those for others (``foreign``: how many)."""
         items, early = [], 0
         for omaps, chunks in steps:
             if items and self.rng.random() < 0.5:
@@ -269,7 +273,8 @@ class Harness(StreamHarness):
         mask, map_ = bits(item.mask if item.mask is not None else []), bits(item.map if item.map is not None else [])
         data = words(item.data) if item.data is not None else 0
         self.driver.put({
-            "row_tag": item.row_tag, "row_all": int(item.row_all), "col_tag": item.col_tag, "col_all": int(item.col_all),
+            "row_tag": item.row_tag, "row_all": int(item.row_all),
+            "col_tag": item.col_tag, "col_all": int(item.col_all),
             "kind": int(item.kind), "slot": item.slot, "line": item.line, "mask": mask, "last": int(item.last),
             "parity": item.parity, "address": item.address, "map": map_, "data": data})
         if len(self.model.through) > before:

@@ -11,9 +11,9 @@ NEVER = -1000
 class Clock:
     """Cycles of items and results when neither side stalls and every item is for the Executor, with natural IDs.
 
-    The first item passes on the bus in cycle ``start``. Attributes: ``passed``, the cycle of each item; ``results``, the
-    cycle in which each result is offered; ``counts``, tagged instructions of each chunk's elements; ``busy``, cycles in
-    which an element issues; ``ending``, for each step the cycles in which it waits to be read.
+    The first item passes on the bus in cycle ``start``. Attributes: ``passed``, the cycle of each item; ``results``,
+    the cycle in which each result is offered; ``counts``, tagged instructions of each chunk's elements; ``busy``,
+    cycles in which an element issues; ``ending``, cycles from a last chunk's release to the last sum's reading.
     """
 
     def __init__(self, config, layer, curved, start):

@@ -71,7 +71,7 @@ async def full_rate(dut):
 
 @cocotb.test()
 async def latency(dut):
-    """The first instruction is issued ``start_latency`` cycles after start, its sum is there ``latency`` cycles later."""
+    """Instructions are issued ``start_latency`` cycles after start, sums are there ``latency`` cycles later."""
     h = Harness(dut)
     await h.start()
     await h.load_program(h.random_program())
