@@ -48,14 +48,18 @@ class StreamHarness:
         """Clock, reset, driver and scoreboard; a monitor too, unless ``watch`` is false."""
         self.bench = await start(self.dut, timeout=self.timeout)
         self.board = Scoreboard(self.sink, lanes=self.board_lanes(), bench=self.bench)
-        self.driver = TimedDriver(self.dut, self.source, stall=drive, layout=self.ctx.layout(self.source))
+        self.driver = TimedDriver(self.dut, self.source, stall=drive, layout=self._layout(self.source))
         if watch:
             self.watch(take)
 
     def watch(self, take=None):
         """Take items from the output and compare them."""
-        self.monitor = TimedMonitor(self.dut, self.sink, stall=take, layout=self.ctx.layout(self.sink),
+        self.monitor = TimedMonitor(self.dut, self.sink, stall=take, layout=self._layout(self.sink),
                                     callback=self.board.check)
+
+    def _layout(self, name):
+        """The fields of a stream's payload, or ``None`` when it has none."""
+        return self.ctx.layout(name) if name in self.ctx.layouts else None
 
     async def settle(self):
         """Wait for every expected item; a hang ends the wait."""
