@@ -69,7 +69,7 @@ class CellUnit(wiring.Component):
 
     Members
     -------
-    cell: In(:class:`Cell`), stable while anything is inside
+    kind: In(:class:`Cell`), stable while anything is inside
     i: In(stream of :class:`CellOperands`)
     o: Out(stream of :class:`CellState`)
     """
@@ -80,14 +80,14 @@ class CellUnit(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "cell": In(Cell),
+            "kind": In(Cell),
             "i": In(stream.Signature(CellOperands(config.lanes))),
             "o": Out(stream.Signature(CellState(config.lanes))),
         })
 
     def elaborate(self, platform):
         m = Module()
-        moves, gru = Signal(), self.cell == Cell.GRU
+        moves, gru = Signal(), self.kind == Cell.GRU
         valid, last = Signal(self.latency), Signal(self.latency)
         lanes = [CellLane(self.config.c_fraction) for _ in range(self.config.lanes)]
         m.d.comb += [

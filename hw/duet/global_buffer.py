@@ -83,7 +83,7 @@ class GlobalBuffer(wiring.Component):
     long as those before them keep coming**.
 
     Throughput: a read and a write of each memory a cycle. Latency: :attr:`latency` = 1 cycle from a read's transfer to
-    its answer, which comes without back-pressure; ``data`` and ``map`` keep their values until the next read of that
+    its answer, which comes without back-pressure; the payloads of ``data`` and ``map`` stay until the next read of that
     memory. A read of the line that is written in the same cycle gives the old words. ``ready`` of a port depends in
     the same cycle on the requests of those before it. The content is not reset.
     Source: thesis 5.2.1; its sizes: 1 MB, 512 bytes a cycle.
@@ -99,8 +99,10 @@ class GlobalBuffer(wiring.Component):
     write: In(stream of :class:`SegmentWrite`), an array of ``writers``
     fill: In(stream of :class:`LineWrite`)
     answer: Out(readers), from registers: bit k: what ``read[k]`` asked for in the cycle before is at ``data``, ``map``
-    data: Out(C x S x 16), from the memory: word p of segment c is at bit ``16 * (S * c + p)``
-    map: Out(C x S), from the memory: the bit of word p of segment c is bit ``S * c + p``
+    data: Out(stream of C x S x 16, always ready), payload from the memory: word p of segment c is at bit
+        ``16 * (S * c + p)``; valid in the cycle after a line was read
+    map: Out(stream of C x S, always ready), payload from the memory: the bit of word p of segment c is bit
+        ``S * c + p``; valid in the cycle after a map line was read
     """
 
     latency = 1
@@ -113,8 +115,8 @@ class GlobalBuffer(wiring.Component):
             "write": In(stream.Signature(SegmentWrite(config))).array(config.writers),
             "fill": In(stream.Signature(LineWrite(config))),
             "answer": Out(config.readers),
-            "data": Out(config.line_words * WORD),
-            "map": Out(config.line_words),
+            "data": Out(stream.Signature(config.line_words * WORD, always_ready=True)),
+            "map": Out(stream.Signature(config.line_words, always_ready=True)),
         })
 
     def elaborate(self, platform):
@@ -127,15 +129,16 @@ class GlobalBuffer(wiring.Component):
 
         # Reads.
         served, for_data, for_map = self._serve(m, self.read)
-        m.d.sync += self.answer.eq(Cat(served))
         data_address = _chosen(for_data, [port.p.data_address for port in self.read])
+        read_data, read_map = Cat(for_data).any(), Cat(for_map).any()
+        m.d.sync += [self.answer.eq(Cat(served)), self.data.valid.eq(read_data), self.map.valid.eq(read_map)]
         m.d.comb += [
-            map_bank.read_enable.eq(Cat(for_map).any()),
+            map_bank.read_enable.eq(read_map),
             map_bank.read_address.eq(_chosen(for_map, [port.p.map_address for port in self.read])),
-            self.map.eq(map_bank.read_data), self.data.eq(Cat(bank.read_data for bank in banks)),
+            self.map.payload.eq(map_bank.read_data), self.data.payload.eq(Cat(bank.read_data for bank in banks)),
         ]
         for bank in banks:
-            m.d.comb += [bank.read_enable.eq(Cat(for_data).any()), bank.read_address.eq(data_address)]
+            m.d.comb += [bank.read_enable.eq(read_data), bank.read_address.eq(data_address)]
 
         # Writes: the segment that is chosen goes to all columns, its mask to one.
         served, for_data, for_map = self._serve(m, [*self.write, self.fill])

@@ -44,7 +44,7 @@ class Harness(StreamHarness):
         if self.cell not in (None, cell):
             coverage.hit("cell changes")
         self.cell = cell
-        self.dut.cell.value = cell.value
+        self.dut.kind.value = cell.value
 
     def random_vector(self, length=None):
         """Operands of a vector: of the full range, near zero, or corner values."""

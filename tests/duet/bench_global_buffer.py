@@ -110,11 +110,14 @@ class Lockstep:
         answer = int(self.dut.answer.value)
         expected = packed([value is not None for value in self.expected], 1)
         assert answer == expected, f"answer = {answer:b}, expected {expected:b}"
+        for memory, name in enumerate(("data", "map")):
+            valid = any(value is not None and value[memory] is not None for value in self.expected)
+            assert int(getattr(self.dut, f"{name}__valid").value) == valid, f"{name}.valid is not {valid}"
         if self.shown[0] is not None:
-            got = words_of(int(self.dut.data.value), self.h.config.line_words)
+            got = words_of(int(self.dut.data__payload.value), self.h.config.line_words)
             np.testing.assert_array_equal(got, self.shown[0] ^ int(self.h.corrupt), err_msg="words of a line")
         if self.shown[1] is not None:
-            got = bits_of(int(self.dut.map.value), self.h.config.line_words)
+            got = bits_of(int(self.dut.map__payload.value), self.h.config.line_words)
             np.testing.assert_array_equal(got, self.shown[1], err_msg="bits of a map line")
 
     def cover(self, reads, writes):

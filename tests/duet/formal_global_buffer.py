@@ -28,13 +28,13 @@ class _Surroundings(wiring.Component):
             "read": In(stream.Signature(block.read[0].payload.shape())).array(config.readers),
             "write": In(stream.Signature(block.write[0].payload.shape())).array(config.writers),
             "fill": In(stream.Signature(block.fill.payload.shape())),
-            "data": Out(block.data.shape()), "map": Out(block.map.shape()), **members,
+            "data": Out(block.data.payload.shape()), "map": Out(block.map.payload.shape()), **members,
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.block = block = self.block
-        m.d.comb += [self.data.eq(block.data), self.map.eq(block.map)]
+        m.d.comb += [self.data.eq(block.data.payload), self.map.eq(block.map.payload)]
         for outer, inner in zip([*self.read, *self.write, self.fill], [*block.read, *block.write, block.fill]):
             wiring.connect(m, wiring.flipped(outer), inner)
             assume_hold(m, inner)
@@ -60,6 +60,11 @@ class ArbitrationProof(_Surroundings):
                     blocked = blocked | others & port.p[f"{name}_enable"]
                 m.d.comb += Assert(~port.valid | port.ready | blocked, "a request waits without a reason")
                 used = {name: others | takes[name] for name, others in used.items()}
+            if ports is block.read:
+                for name, member in (("data", block.data), ("map", block.map)):
+                    asked = Signal(name=f"asked_{name}")
+                    m.d.sync += asked.eq(used[name])
+                    m.d.comb += Assert(member.valid == asked, "valid without a read, or a read without valid")
         for index, port in enumerate(block.read):
             transfer = Signal(name=f"transfer_{index}")
             m.d.sync += transfer.eq(port.valid & port.ready)
@@ -112,6 +117,6 @@ class MemoryProof(_Surroundings):
                 expected_bit.eq(bit),
             ]
             m.d.comb += [
-                Assert(Mux(check, block.data.word_select(word, 16) == expected, 1), "not the word written last"),
-                Assert(Mux(check_bit, block.map.bit_select(word, 1) == expected_bit, 1), "not the bit written last"),
+                Assert(Mux(check, self.data.word_select(word, 16) == expected, 1), "not the word written last"),
+                Assert(Mux(check_bit, self.map.bit_select(word, 1) == expected_bit, 1), "not the bit written last"),
             ]
