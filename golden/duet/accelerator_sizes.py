@@ -12,7 +12,7 @@ __all__ = ["AcceleratorSizes"]
 class AcceleratorSizes:
     """A machine; the defaults are the preset ``paper``.
 
-    ``executor``: its ``Sizes``; ``speculator``: its ``SpeculatorSize``; ``lines`` and ``map_lines`` of the GlobalBuffer;
+    ``executor``: its ``Sizes``; ``speculator``: its ``SpeculatorSize``; ``lines``, ``map_lines`` of the GlobalBuffer;
     ``buckets`` of the Reorder Unit; ``max_passes`` of the Speculator; ``c_fraction`` of the CellUnit; ``queue_depth``:
     commands that an engine's queue holds. Raises ``ValueError`` for sizes that do not go together.
     """

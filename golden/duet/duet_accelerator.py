@@ -32,9 +32,9 @@ class DuetAccelerator:
     def __init__(self, sizes, dram):
         self.sizes = sizes
         self._memory = Memory(sizes, dram)
-        self._engines = {Engine.DMA: CopyEngine(sizes, self._memory), Engine.SPEC: SpeculationEngine(sizes, self._memory),
-                         Engine.EXEC: ExecutionEngine(sizes, self._memory),
-                         Engine.CELL: CellEngine(sizes, self._memory)}
+        self._engines = {engine: work(sizes, self._memory) for engine, work in (
+            (Engine.DMA, CopyEngine), (Engine.SPEC, SpeculationEngine), (Engine.EXEC, ExecutionEngine),
+            (Engine.CELL, CellEngine))}
         self._tokens = collections.Counter()  # of (giver, taker)
 
     @property

@@ -145,7 +145,8 @@ def tile(sizes, rng, speculate=True, use_order=True, use_imap=True, **fields):
         last = (y + 1, x + 1) == mapping.tile_grid
         if speculate:
             queues.add(Command(Engine.SPEC, WorkOp.TILE, b=y, c=x, signal=EXEC))
-        queues.add(Command(Engine.EXEC, WorkOp.TILE, b=y, c=x, wait=SPEC if speculate else 0, signal=DMA if last else 0))
+        queues.add(Command(Engine.EXEC, WorkOp.TILE, b=y, c=x, wait=SPEC if speculate else 0,
+                           signal=DMA if last else 0))
     queues.add(Command(Engine.DMA, CopyOp.STORE, wait=EXEC, a=results["results"][0], b=place.out_line, c=out_lines))
     queues.add(Command(Engine.DMA, CopyOp.STORE, flags=1, a=results["out_maps"][0], b=place.out_map_line, c=out_lines))
     if speculate:

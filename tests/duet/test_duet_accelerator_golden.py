@@ -115,8 +115,8 @@ def test_order_of_engines_does_not_matter(name):
 
 
 @pytest.mark.parametrize("fields", [
-    dict(), dict(pooling=2, height=9, width=7), dict(kernel=1, padding=0, in_channels=8), dict(kernel=(1, 3), padding=0),
-    dict(pooling=(2, 1), height=8), dict(kernel=2, padding=1), dict(in_channels=2, out_channels=16),
+    dict(), dict(pooling=2, height=9, width=7), dict(kernel=1, padding=0, in_channels=8),
+    dict(kernel=(1, 3), padding=0), dict(pooling=(2, 1), height=8), dict(kernel=2, padding=1), dict(in_channels=2, out_channels=16),
 ])
 @pytest.mark.parametrize("modes", [dict(speculate=False), dict(use_order=False, use_imap=False), dict()])
 def test_convolutions(fields, modes):
@@ -142,7 +142,8 @@ def test_order_lines():
     program = accelerator_programs.tile(SMALL, np.random.default_rng(2), out_channels=19, height=2, width=2)
     machine = run(program)
     mapping, sizes = program.parts["mapping"], SMALL.executor
-    first = mapping.in_map.lines + len(mapping.pack_weights(program.parts["parameters"].weights)) + mapping.out_map.lines
+    weights = mapping.pack_weights(program.parts["parameters"].weights)
+    first = mapping.in_map.lines + len(weights) + mapping.out_map.lines
     ids = machine.data[first:first + 3].reshape(3, sizes.cols, sizes.segment)[:, :, :sizes.rows].ravel()[:19]
     maps = from_map_lines(program.result(machine.dram, "omaps")).reshape(-1, sizes.segment)[:19]
     assert ids.tolist() == order(maps, (3, 2, 1)).tolist() and ids.tolist() != list(range(19))
@@ -287,7 +288,8 @@ def changed(program, engine, address, data):
 
 
 @pytest.mark.parametrize("engine, address, data, match", [
-    (Engine.SPEC, 4, 31, "k_rows"), (Engine.SPEC, 2, 9, "passes = 9"), (Engine.SPEC, 10, 4, "origin_y = 4"), (Engine.SPEC, 0x8003, 3, "groups = 3"),
+    (Engine.SPEC, 4, 31, "k_rows"), (Engine.SPEC, 2, 9, "passes = 9"), (Engine.SPEC, 10, 4, "origin_y = 4"),
+    (Engine.SPEC, 0x8003, 3, "groups = 3"),
     (Engine.SPEC, 0x8006, 17, "entries = 17"), (Engine.SPEC, 0x800e, 33, "n = 33"), (Engine.SPEC, 0x800e, 0, "n = 0"),
     (Engine.SPEC, 0x8011, 256, "threshold = 0x100"), (Engine.SPEC, 0x8013, 510, "weight_base = 510"),
     (Engine.EXEC, 0x8004, 0, "step_y = 0"), (Engine.EXEC, 0x8013, 0, "chunks = 0"),
