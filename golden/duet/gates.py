@@ -117,7 +117,8 @@ def calibrate_cell(cell, x, h, *, cols=16, segment=16, trees=16, share=SHARE, ra
     """The :class:`DuetCell` of ``cell`` for its inputs ``x`` (steps, inputs) and ``h`` (steps, width), float.
 
     ``cols``, ``segment``, ``trees``: C, S and M of the hardware. ``share``: k / d, about. ``ratio``: the
-    insensitive ratio, from which the threshold comes. ``clipping``: greatest x that INT16 holds, as a share of the greatest here.
+    insensitive ratio, from which the threshold comes. ``clipping``: greatest x that INT16
+    holds, as a share of the greatest here.
     """
     x_step = clipping * float(np.abs(x).max()) / 32767
     draft = DuetCell(cell.name, cell.kind, x_step, cols, segment, {}, {}, {}, formats)

@@ -10,8 +10,8 @@ from golden.duet.calibrate import (Execution, Speculation, SpeculatorFormat, cal
 from golden.duet.speculator_mfu import Function
 from golden.workloads.layers import dense_convolution, im2col
 
-__all__ = ["CLIPPING", "MOST_PROJECTED", "SAMPLES", "SHARE", "DuetConvolution",
-           "calibrate_convolutions", "convolution_function", "projection_rows", "record_convolutions", "sample_layer"]
+__all__ = ["CLIPPING", "MOST_PROJECTED", "SAMPLES", "SHARE", "DuetConvolution", "calibrate_convolutions",
+           "convolution_function", "held_out", "projection_rows", "record_convolutions", "sample_layer"]
 
 #: Greatest input of a layer that its INT16 format holds, as a share of the greatest in calibration.
 CLIPPING = 0.5
@@ -27,7 +27,7 @@ SAMPLES = 12_000
 class DuetConvolution:
     """A convolution in integers: ``in_step`` is the real value of one step of its inputs; no speculation if None.
 
-    ``losses``: what each threshold loses on calibration data, see ``relu_losses``.
+    ``losses``: what each threshold loses on calibration data that nothing was fitted to, see ``relu_losses``.
     """
 
     name: str
@@ -78,6 +78,11 @@ def projection_rows(inputs, blocks, trees, share=SHARE):
     """
     most = max(1, MOST_PROJECTED // (blocks * trees))
     return trees * min(most, max(1, round(share * inputs / trees)))
+
+
+def held_out(samples):
+    """Which of the calibration samples thresholds are chosen on, and nothing is fitted to: bool, every fourth."""
+    return np.arange(samples) % 4 == 3
 
 
 def record_convolutions(model, images):
@@ -142,8 +147,9 @@ def _speculate(duet, layer, inputs, trees, share, formats, seed, samples):
     rows = np.concatenate([duet.speculator_rows(duet.quantize(x), pick) for x, pick in zip(inputs, picks)])
     block = min(layer.weight.shape[1], duet.cols) * layer.weight[0, 0].size
     k_group = projection_rows(block, rows.shape[1], trees, share)
-    speculation = calibrate_speculation(rows, y, Function.RELU, k_group, formats=formats, seed=seed)
-    losses = relu_losses(speculation.pre(rows), y, formats.pre_bits)
+    held = held_out(len(rows))
+    speculation = calibrate_speculation(rows[~held], y[~held], Function.RELU, k_group, formats=formats, seed=seed)
+    losses = relu_losses(speculation.pre(rows[held]), y[held], formats.pre_bits)
     return dataclasses.replace(duet, speculation=speculation, losses=losses)
 
 
