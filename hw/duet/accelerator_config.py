@@ -26,10 +26,11 @@ class DuetAcceleratorConfig(SpeculatorConfig, ExecutorConfig, GlobalBufferConfig
     """The sizes of all parts under their own names (those of the same name are the same), and the accelerator's."""
 
     readers: int = field(3, "ports of the GlobalBuffer that read: bus, CELL, DMA", choices=(3,))
-    writers: int = field(4, "ports that write segments: results, maps, orders, CELL", choices=(4,))
+    writers: int = field(4, "ports that write segments: maps, orders, results, CELL", choices=(4,))
     cell_lanes: int = field(4, "elements that the CellUnit updates in a cycle", min=1, max=64, power_of_two=True)
+    c_fraction: int = field(8, "fraction bits of the cell state of an LSTM", unit="bits", min=4, max=11)
     dram_bits: int = field(512, "width of the DRAM port", unit="bits", min=32, max=8192, power_of_two=True)
-    queue_depth: int = field(16, "commands that an engine's queue holds", min=3, max=1024)
+    queue_depth: int = field(8, "commands that an engine's queue holds", min=3, max=1024)
 
     PRESETS = {
         "paper": _merged("paper"),
@@ -75,7 +76,7 @@ class DuetAcceleratorConfig(SpeculatorConfig, ExecutorConfig, GlobalBufferConfig
     @property
     def cell_unit(self):
         """Configuration of the CellUnit inside."""
-        return CellUnitConfig(lanes=self.cell_lanes)
+        return CellUnitConfig(lanes=self.cell_lanes, c_fraction=self.c_fraction)
 
     @property
     def channel_bits(self):

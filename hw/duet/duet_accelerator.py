@@ -51,6 +51,7 @@ class DuetAccelerator(wiring.Component):
     commands: In(stream of :class:`CommandLayout`)
     dram_request: Out(stream of :class:`DramRequest`); dram_read: In, dram_write: Out (streams of ``dram_bits``)
     idle: Out, no command is queued or under way
+    ended: Out(4 bits): a command of that engine ended in the cycle before
     counters: Out(:class:`AcceleratorCounters`)
     """
 
@@ -63,6 +64,7 @@ class DuetAccelerator(wiring.Component):
             "dram_read": In(stream.Signature(config.dram_bits)),
             "dram_write": Out(stream.Signature(config.dram_bits)),
             "idle": Out(1),
+            "ended": Out(len(Engine)),
             "counters": Out(AcceleratorCounters()),
         })
 
@@ -91,7 +93,8 @@ class DuetAccelerator(wiring.Component):
             connect(m, taken, begins.commands)
             connect(m, ends.ended, ended)
             count = under_way[engine.value]
-            m.d.sync += count.eq(count + (taken.valid & taken.ready) - (ended.valid & ended.ready))
+            m.d.sync += [count.eq(count + (taken.valid & taken.ready) - (ended.valid & ended.ready)),
+                         self.ended[engine.value].eq(ended.valid & ended.ready)]
 
         # Engines and their units.
         connect(m, spec_feeder.jobs, speculator.jobs)
@@ -107,7 +110,7 @@ class DuetAccelerator(wiring.Component):
             connect(m, feeder.fetch, bus.fetch[index])
         through, line = executor.through, speculator.line
         m.d.comb += [
-            exec_feeder.seen.eq(bus.seen[1]), exec_feeder.drained.eq(result_writer.drained),
+            exec_feeder.seen.eq(bus.seen[1]), exec_feeder.drained.eq(result_writer.drained & executor.idle),
             spec_feeder.released.eq(speculator.released), spec_feeder.drained.eq(spec_writer.drained),
             spec_feeder.on_way.eq(bus.busy[0] | through.valid),
             line.valid.eq(through.valid), through.ready.eq(line.ready),
@@ -120,9 +123,10 @@ class DuetAccelerator(wiring.Component):
             free = ~bus.held if index else 1
             m.d.comb += [
                 port.payload.eq(reader.read.payload), port.valid.eq(reader.read.valid & free),
-                reader.read.ready.eq(port.ready & free), reader.data.eq(buffer.data), reader.map.eq(buffer.map),
+                reader.read.ready.eq(port.ready & free), reader.data.eq(buffer.data.payload), reader.map.eq(buffer.map.payload),
             ]
-        for index, write in enumerate((result_writer.write, *spec_writer.write, cell.write)):
+        # The Speculator first: what it writes never waits, so that its timing does not depend on anybody's results.
+        for index, write in enumerate((*spec_writer.write, result_writer.write, cell.write)):
             connect(m, write, buffer.write[index])
         connect(m, dma.fill, buffer.fill)
 

@@ -61,10 +61,10 @@ class SpecFeeder(wiring.Component):
             "commands": In(stream.Signature(CommandLayout())),
             "fetch": Out(stream.Signature(Fetch(config))), "on_way": In(1),
             "released": In(1),
-            "jobs": Out(members["jobs"].signature),
+            "jobs": In(members["jobs"].signature),
             "context": Out(stream.Signature(JobContext())),
             "drained": In(1),
-            "config_write": Out(members["config"].signature),
+            "config_write": In(members["config"].signature),
         })
 
     def elaborate(self, platform):
