@@ -39,7 +39,7 @@ class ReorderUnitConfig(Config):
         return 4
 
     def period(self, before, channels):
-        """Cycles from the first channel of a tile of ``before`` channels to that of the next when neither side stalls."""
+        """Cycles from a tile's first channel, of ``before``, to the next one's first, when neither side stalls."""
         return max(before, channels)
 
     @property

@@ -57,7 +57,7 @@ class SystolicArrayConfig(Config):
 
 
 class Operands(data.StructLayout):
-    """A step: ``a``, row i at bit ``i * bits``; ``b``, column j at bit ``j * bits``; ``first`` and ``last`` of a tile."""
+    """A step: ``a``, row i at bit ``i * bits``; ``b``, column j at bit ``j * bits``; ``first``, ``last`` of a tile."""
 
     def __init__(self, rows, cols, bits):
         super().__init__({"a": rows * bits, "b": cols * bits, "first": 1, "last": 1})
@@ -153,8 +153,7 @@ class SystolicArray(wiring.Component):
             m.submodules[f"row_{index}"] = row = SystolicRow(cols, bits, config.acc_bits)
             m.submodules[f"bank_{index}"] = bank = SramBank(config.acc_bits, config.depth)
             m.d.comb += [
-                row.a.eq(skew_a.o.word_select(index, bits)), row.b.eq(b),
-                row.first.eq(first),
+                row.a.eq(skew_a.o.word_select(index, bits)), row.b.eq(b), row.first.eq(first),
                 row.take.eq(Cat(lasts[index + 2:index + 2 + cols])),
                 bank.write_mask.eq(write), bank.write_address.eq(address), bank.write_data.eq(row.result),
                 bank.read_enable.eq(take), bank.read_address.eq(read_address),

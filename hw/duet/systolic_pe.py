@@ -14,9 +14,9 @@ __all__ = ["SystolicPe"]
 class SystolicPe(wiring.Component):
     """``sum`` <= (``first`` ? 0 : ``sum``) + a * b in every cycle, of the operands in its registers.
 
-    The operands and ``first`` go on to the neighbours from these registers. There is no enable: a cycle without work has a = 0. There
-    is no reset: the first product of a sum has ``first``. The bits of the products (Baugh-Wooley) and of the old sum
-    are added without carries from one column to the far ones, then in one adder.
+    The operands and ``first`` go on to the neighbours from these registers. There is no enable: a cycle without work
+    has a = 0. There is no reset: the first product of a sum has ``first``. The bits of the products (Baugh-Wooley) and
+    of the old sum are reduced to two numbers by carry-save adders, then added.
 
     Latency: 1 cycle to ``a_out``, ``b_out``, ``first_out``; 2 to ``sum``. Throughput: one product a cycle.
 
