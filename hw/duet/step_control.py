@@ -11,8 +11,8 @@ from hw.duet.set_bits import SetBits
 
 __all__ = ["StepControl"]
 
-#: Cycles from an element's last instruction to the one in which its row reports the end.
-REPORT = 2
+#: Cycles from an element's last instruction to the one in which it is known here that all have finished.
+REPORT = 3
 
 
 class Pass(enum.Enum, shape=2):
@@ -59,9 +59,9 @@ class StepControl(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, parity = self.config, ceil_log2(PARITIES)
-        finished, full = Signal(2), Signal(2)
+        finished, full = Signal(2, init=3), Signal(2)
         for bank in range(2):
-            m.d.comb += finished[bank].eq(Mux(
+            m.d.sync += finished[bank].eq(Mux(
                 self.released[bank], Cat(flags[bank] for flags in self.all_finished).all(),
                 ~Cat(flags[bank] for flags in self.any_finished).any()))
         step_open, moving, sealed = Signal(), Signal(), Signal()
@@ -106,8 +106,8 @@ class StepControl(wiring.Component):
         with m.If(self.move):
             m.d.sync += [moving.eq(0), sealed.eq(0)]
         with m.If(release):
-            m.d.sync += [full.bit_select(oldest, 1).eq(0), self.released.bit_select(oldest, 1).eq(
-                ~self.released.bit_select(oldest, 1))]
+            m.d.sync += [full.bit_select(oldest, 1).eq(0), finished.bit_select(oldest, 1).eq(0),
+                         self.released.bit_select(oldest, 1).eq(~self.released.bit_select(oldest, 1))]
             with m.If(self.first.bit_select(oldest, 1)):
                 m.d.sync += [step_open.eq(1), moving.eq(1)]
             with m.If(lasts.bit_select(oldest, 1)):
@@ -119,15 +119,13 @@ class StepControl(wiring.Component):
                 going.eq(0), state.eq(Pass.NONE), begins.eq(going_last), bank.eq(~bank),
             ]
 
-        # The end of a step: the last sums are formed while it is reported (a cycle), flushed (a cycle), and the first
-        # output to read is searched; then the results need room.
-        assert ExecutorPe.latency == REPORT + 2 + SetBits.latency, "the sums would be read too early or too late"
+        # The end of a step: the last sums are formed while the end is reported, in the cycle of the state WORK that sees
+        # it, and while the first output to read is searched; then the results need room.
+        assert ExecutorPe.latency == REPORT + 1 + SetBits.latency, "the sums would be read too early or too late"
         with m.FSM():
             with m.State("WORK"):
                 with m.If(self.ending & finished.all()):
-                    m.next = "FLUSH"
-            with m.State("FLUSH"):
-                m.next = "READ"
+                    m.next = "READ"
             with m.State("READ"):
                 m.d.comb += self.read.eq(self.output_free & ~moving)
                 with m.If(self.read):

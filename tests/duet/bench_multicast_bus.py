@@ -127,8 +127,8 @@ class Harness(StreamHarness):
         config, rng, random = self.config, self.rng, self.ctx.random
         row_tag = int(rng.choice(self.row_ids)) if rng.random() < 0.9 else random.getrandbits(config.row_id_bits)
         item = {"row_tag": row_tag, "row_all": int(rng.random() < 0.3),
-                "col_tag": random.getrandbits(config.col_id_bits), "col_all": int(rng.random() < 0.3), "body": random.getrandbits(config.body_bits),
-                "data": random.getrandbits(config.data_bits)} | fields
+                "col_tag": random.getrandbits(config.col_id_bits), "col_all": int(rng.random() < 0.3),
+                "body": random.getrandbits(config.body_bits), "data": random.getrandbits(config.data_bits)} | fields
         self.driver.put(item)
         buses, elements = golden.deliver(self.row_ids, self.col_ids, item["row_tag"], item["col_tag"], item["row_all"],
                                          item["col_all"])

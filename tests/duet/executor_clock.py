@@ -37,7 +37,7 @@ class Clock:
             at = max(at, self.moved + 1)
             self.next_omaps[item.row_tag] = item.map[:self.config.segment]
         else:
-            at = max(at, self.complete + 1, self.ends[-2] + 2)
+            at = max(at, self.complete + 1, self.ends[-2] + 3)
             if item.kind != Kind.INPUT and self.closed is None:
                 if self.first:
                     at = max(at, self.moved + 1)
