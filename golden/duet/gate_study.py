@@ -18,10 +18,11 @@ from golden.workloads.text import texts
 __all__ = ["RATIOS", "VARIANTS", "Task", "evaluation_words", "gate_study", "phoneme_task", "reader_task", "voice_task"]
 
 RATIOS = (0, 0.3, 0.5, 0.7)
-#: Name -> options of ``calibrate_cell`` and widths that differ from the defaults.
+#: Name -> options of ``calibrate_cell`` and widths that differ from the defaults. "n accurate" is for GRUs.
 VARIANTS = {"code of 8 bits": {"code_bits": 8}, "code of 4 bits": {"code_bits": 4}, "code of 6 bits": {"code_bits": 6},
             "k = d/4": {"code_bits": 8, "share": 0.25}, "pre of 6 bits": {"code_bits": 6, "pre_bits": 6},
-            "pre of 10 bits": {"code_bits": 8, "pre_bits": 10}}
+            "pre of 10 bits": {"code_bits": 8, "pre_bits": 10}, "x clipped to 0.6": {"code_bits": 8, "clipping": 0.6},
+            "n accurate": {"code_bits": 8, "speculate": "rz"}}
 
 
 class Task:
@@ -152,9 +153,11 @@ def gate_study(task, ratios=RATIOS, variants=VARIANTS, progress=None):
         measure("float", ratio, _float_function(task.cells, recorder, SHARE, ratio, lambda *call: maps.append(call)),
                 maps)
     for variant, options in variants.items():
-        options = dict(options)
-        share = options.pop("share", SHARE)
-        cells = {name: calibrate_cell(cell, *recorder.arrays(name), share=share, formats=SpeculatorFormat(**options))
+        if not set(options.get("speculate", "")) <= {gate for cell in task.cells.values() for gate in cell.gates}:
+            continue  # meant for the other kind of cell
+        widths = {name: value for name, value in options.items() if name.endswith("_bits")}
+        others = {name: value for name, value in options.items() if name not in widths}
+        cells = {name: calibrate_cell(cell, *recorder.arrays(name), formats=SpeculatorFormat(**widths), **others)
                  for name, cell in task.cells.items()}
         accurate, little = np.sum([cell.weight_bytes for cell in cells.values()], 0)
         for ratio in ratios:

@@ -48,8 +48,9 @@ class GateRecorder:
 class DuetCell:
     """A cell in integers. ``x_step``: the real value of one step of x; ``cols``, ``segment``: C and S of the hardware.
 
-    ``speculations``: by gate; ``executions``: by gate a tuple of one, for the GRU's n two (nx, nh) for x and for h.
-    ``pre``: by gate, the Speculator's pre-activations on calibration data.
+    ``speculations``: by gate, of those that may be approximate; all have the same P and p_shift. ``executions``: by
+    gate a tuple of one, for the GRU's n two (nx, nh) for x and for h. ``pre``: by gate, the Speculator's
+    pre-activations on calibration data.
     """
 
     name: str
@@ -83,15 +84,18 @@ class DuetCell:
 
     def run(self, gate, x, h, reset=None):
         """(gate in Q0.15, switching map), both (samples, width), of INT16 inputs (Eq. 5.1)."""
+        values = self.accurate(gate, x, h, reset)
+        if gate not in self.speculations:
+            return values, np.ones(values.shape, bool)
         speculation = self.speculations[gate]
         pre = speculation.pre(self.speculator_rows(x, h))
         mask = speculation.mask(pre)
-        return assemble(self.accurate(gate, x, h, reset), speculation.approximation(pre), mask), mask
+        return assemble(values, speculation.approximation(pre), mask), mask
 
     def at_ratio(self, ratio):
         """The same with one threshold for all gates, at which a share ``ratio`` of calibration outputs is approximate.
 
-        A ratio of 0 computes everything.
+        Gates without speculation do not count. A ratio of 0 computes nearly everything.
         """
         bits = self.formats.pre_bits
         if ratio == 0:  # the least number is beyond every threshold: where it occurs, it stays approximate
@@ -113,12 +117,12 @@ def _rows(x, h, bits, cols, segment):
 
 
 def calibrate_cell(cell, x, h, *, cols=16, segment=16, trees=16, share=SHARE, ratio=0.5, clipping=1.0,
-                   formats=SpeculatorFormat(), seed=0):
+                   speculate=None, formats=SpeculatorFormat(), seed=0):
     """The :class:`DuetCell` of ``cell`` for its inputs ``x`` (steps, inputs) and ``h`` (steps, width), float.
 
     ``cols``, ``segment``, ``trees``: C, S and M of the hardware. ``share``: k / d, about. ``ratio``: the
     insensitive ratio, from which the threshold comes. ``clipping``: greatest x that INT16
-    holds, as a share of the greatest here.
+    holds, as a share of the greatest here. ``speculate``: gates that may be approximate, all by default.
     """
     x_step = clipping * float(np.abs(x).max()) / 32767
     draft = DuetCell(cell.name, cell.kind, x_step, cols, segment, {}, {}, {}, formats)
@@ -144,6 +148,8 @@ def calibrate_cell(cell, x, h, *, cols=16, segment=16, trees=16, share=SHARE, ra
                                                     2.0 ** -X_FRACTION),)
         if gate == "r":
             reset = 1 / (1 + np.exp(-y))
+        if speculate is not None and gate not in speculate:
+            continue
         function = Function.TANH if gate in "gn" else Function.SIGMOID
         speculations[gate] = calibrate_speculation(rows, y, function, k_group, formats=formats, seed=seed)
         pre[gate] = speculations[gate].pre(rows)

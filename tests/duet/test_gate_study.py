@@ -24,12 +24,15 @@ def _task(kind):
 
 def test_rows_of_both_kinds_of_cell():
     for kind in GATES:
-        variants = {"code of 8 bits": {"code_bits": 8}, "k = d/4": {"code_bits": 8, "share": 0.25}}
+        variants = {"code of 8 bits": {"code_bits": 8}, "k = d/4": {"code_bits": 8, "share": 0.25},
+                    "n accurate": {"code_bits": 8, "speculate": "rz"}}
         rows = study.gate_study(_task(kind), (0, 0.3, 0.6), variants)["rows"]
-        assert [row["variant"] for row in rows] == ["float"] * 2 + ["code of 8 bits"] * 3 + ["k = d/4"] * 3
-        for row in rows:
+        names = ["float"] * 2 + ["code of 8 bits"] * 3 + ["k = d/4"] * 3 + ["n accurate"] * 3 * (kind == "gru")
+        assert [row["variant"] for row in rows] == names
+        for row in rows[:8]:
             assert abs(row["ratio"] - row["wanted"]) < 0.12 and set(row["ratio_by_gate"]) == set(GATES[kind])
             assert 1 - row["ratio"] <= row["read"] < 1 - row["ratio"] + 0.1 and row["signs_equal"] > 0.6
+        assert kind == "lstm" or rows[10]["ratio_by_gate"]["n"] == 0 < rows[10]["ratio"] < rows[7]["ratio"]
         assert rows[2]["error"] < 0.1 and rows[2]["error"] < rows[3]["error"] < rows[4]["error"]
 
 
