@@ -96,7 +96,7 @@ class Executor(wiring.Component):
         m.d.comb += [
             maps.bias_write.eq(settings.bias), maps.bias_shift.eq(layer.bias_shift),
             maps.write.eq(Mux(bus.taken & (item.kind == BusKind.OMAP), bus.hits, 0)),
-            maps.omap.eq(item.map[:config.segment]), maps.channel.eq(item.address), maps.move.eq(control.move),
+            maps.look.eq(bus.offer & (item.kind == BusKind.OMAP)), maps.omap.eq(item.map[:config.segment]), maps.channel.eq(item.address), maps.move.eq(control.move),
             tags.program.eq(settings.program), tags.length.eq(layer.length), tags.use_imap.eq(layer.use_imap),
             tags.slot.eq(item.slot), tags.mask.eq(item.mask), tags.map.eq(item.map),
             [tags.omap[r].eq(maps.next[r].omap) for r in range(config.rows)],
@@ -110,8 +110,8 @@ class Executor(wiring.Component):
             row = m.submodules[f"row_{r}"] = ExecutorRow(config, assertions)
             m.d.comb += [row.x[name].eq(value) for name, value in bus.x_item(r).items()]
             m.d.comb += [
-                row.program.eq(settings.program), row.bank.eq(control.bank),
-                row.released.eq(control.released), row.first.eq(control.first),
+                row.program.eq(settings.program), row.swap.eq(control.swap),
+                row.release.eq(control.release), row.release_first.eq(control.release_first),
                 row.row_tags.eq(tags.row_tags[r]), row.column_tags.eq(tags.column_tags),
                 row.psum_read.eq(output.psum_read), row.psum_index.eq(output.psum_index),
                 control.all_finished[r].eq(row.all_finished), control.any_finished[r].eq(row.any_finished),

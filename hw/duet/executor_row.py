@@ -4,7 +4,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.adder_tree import AdderTree
 from hw.arith.pipeline import reduce_tree, tree_latency
 from hw.duet.executor_pe import ExecutorPe, Load, ProgramWrite
 from hw.duet.executor_types import BusBody, BusKind
@@ -64,10 +63,16 @@ class ExecutorNode(wiring.Component):
 class ExecutorRow(wiring.Component):
     """``cols`` elements of one output channel behind their X-bus, the sum over them, and what they report.
 
-    Members as in :class:`ExecutorNode`, and
-    x: In(:class:`~hw.duet.multicast_bus.XItem`); bank: In, the bank that is loaded
+    A row has registers of its own for what goes to all of its elements, so that nothing is broadcast to all R x C.
+
+    Members
+    -------
+    program: In; a write reaches the elements in the next cycle
+    x: In(:class:`~hw.duet.multicast_bus.XItem`); swap: In, from the next cycle on the other bank is loaded
     meets: Out(cols), the elements that take the item in this cycle
-    sum: Out(signed(sum_bits)), the sum of all partial sums, :attr:`sum_latency` cycles after ``psum_read``
+    release, release_first: In, the next chunk, the first one of its step, may be begun from the next cycle on
+    row_tags, column_tags: In
+    psum_read, psum_index: In; sum: Out(signed(sum_bits)), the sum of all partial sums, :meth:`sum_latency` cycles later
     all_finished, any_finished: Out(2), and of the elements' ``finished``, or of them; a cycle later
     issued: Out, instructions issued in the cycle before
     """
@@ -76,8 +81,8 @@ class ExecutorRow(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "program": In(ProgramWrite(config.element)), "x": In(XItem(config.bus)), "bank": In(1),
-            "meets": Out(config.cols), "released": In(2), "first": In(2),
+            "program": In(ProgramWrite(config.element)), "x": In(XItem(config.bus)), "swap": In(1),
+            "meets": Out(config.cols), "release": In(1), "release_first": In(1),
             "row_tags": In(config.lut_entries),
             "column_tags": In(data.ArrayLayout(data.ArrayLayout(config.lut_entries, 2), config.cols)),
             "psum_read": In(1), "psum_index": In(config.word_bits), "sum": Out(signed(config.sum_bits)),
@@ -87,12 +92,11 @@ class ExecutorRow(wiring.Component):
     @staticmethod
     def sum_latency(config):
         """Cycles from ``psum_read`` to ``sum``."""
-        return 1 + tree_latency(config.cols, LEVELS)
+        return 2 + tree_latency(config.cols, LEVELS)
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.adders = adders = AdderTree(config.cols, signed(config.acc_bits), levels_per_stage=LEVELS)
         m.submodules.x_bus = bus = XBus(config.bus)
         item = data.View(BusBody(config), bus.o.body)
         inputs, weights = Signal(config.cols), Signal(config.cols)
@@ -101,20 +105,29 @@ class ExecutorRow(wiring.Component):
             inputs.eq(Mux(item.kind == BusKind.INPUT, bus.o.enable, 0)),
             weights.eq(Mux(item.kind == BusKind.WEIGHT, bus.o.enable, 0)),
         ]
+        program, bank, released, first = Signal.like(self.program), Signal(), Signal(2), Signal(2)
+        psum_read, psum_index, oldest = Signal(), Signal.like(self.psum_index, name="index", reset_less=True), Signal()
+        m.d.comb += oldest.eq(released[0] ^ released[1])
+        m.d.sync += [program.eq(self.program), psum_read.eq(self.psum_read), psum_index.eq(self.psum_index),
+                     bank.eq(bank ^ self.swap)]
+        with m.If(self.release):
+            m.d.sync += [released.bit_select(oldest, 1).eq(~released.bit_select(oldest, 1)),
+                         first.bit_select(oldest, 1).eq(self.release_first)]
+
         nodes = []
         for c in range(config.cols):
             node = m.submodules[f"node_{c}"] = ExecutorNode(config, self.assertions)
             m.d.comb += [
-                node.program.eq(self.program),
+                node.program.eq(program),
                 node.load.input_enable.eq(inputs[c]), node.load.weight_enable.eq(weights[c]),
-                node.load.bank.eq(self.bank), node.load.slot.eq(item.slot), node.load.line.eq(item.line),
+                node.load.bank.eq(bank), node.load.slot.eq(item.slot), node.load.line.eq(item.line),
                 node.load.mask.eq(item.mask), node.load.data.eq(bus.o.data.word_select(c, 16 * config.segment)),
-                node.released.eq(self.released), node.first.eq(self.first),
+                node.released.eq(released), node.first.eq(first),
                 node.row_tags.eq(self.row_tags), node.column_tags.eq(self.column_tags[c]),
-                node.psum_read.eq(self.psum_read), node.psum_index.eq(self.psum_index), adders.x[c].eq(node.psum),
+                node.psum_read.eq(psum_read), node.psum_index.eq(psum_index),
             ]
             nodes.append(node)
-        m.d.comb += self.sum.eq(adders.total)
+        m.d.comb += self.sum.eq(reduce_tree(m, [node.psum for node in nodes], lambda a, b: a + b, LEVELS, name="sum"))
         count = reduce_tree(m, [Cat(node.issuing) for node in nodes], lambda a, b: a + b, 0, name="issued")
         m.d.sync += self.issued.eq(count)
         for bank in range(2):

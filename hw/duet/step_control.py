@@ -32,9 +32,9 @@ class StepControl(wiring.Component):
     Members
     -------
     kind, last, parity: In, of the item that waits in the bus; take: Out, it can be taken; taken: In, it is
-    bank: Out, the bank that is loaded
+    bank: Out, the bank that is loaded; swap: Out, from the next cycle on the other one is
     expand: Out, the tags of this bank shall be formed, with expand_rows those of the rows too; expanded: In, done
-    released: Out(2), first: Out(2); see :class:`~hw.duet.executor_row.ExecutorNode`
+    release, release_first: Out, the next chunk, the first one of its step, is released
     all_finished, any_finished: In, of each row
     move: Out, the next step's maps become the current ones; reading: In, those are in use
     read: Out, the current step's sums shall be read; read_parity: Out, its parity; read_done: In, the last one is read;
@@ -49,8 +49,8 @@ class StepControl(wiring.Component):
         flags = data.ArrayLayout(2, config.rows)
         super().__init__({
             "kind": In(BusKind), "last": In(1), "parity": In(ceil_log2(PARITIES)), "take": Out(1), "taken": In(1),
-            "bank": Out(1), "expand": Out(1), "expand_rows": Out(1), "expanded": In(1),
-            "released": Out(2), "first": Out(2), "all_finished": In(flags), "any_finished": In(flags),
+            "bank": Out(1), "swap": Out(1), "expand": Out(1), "expand_rows": Out(1), "expanded": In(1),
+            "release": Out(1), "release_first": Out(1), "all_finished": In(flags), "any_finished": In(flags),
             "move": Out(1), "reading": In(1),
             "read": Out(1), "read_parity": Out(ceil_log2(PARITIES)), "read_done": In(1), "output_free": In(1),
             "inside": Out(1), "ending": Out(1),
@@ -59,10 +59,11 @@ class StepControl(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, parity = self.config, ceil_log2(PARITIES)
-        finished, full = Signal(2, init=3), Signal(2)
+        # As in the elements, `released` and `finished` number chunks in Gray code, a bit a bank.
+        released, finished, full = Signal(2), Signal(2, init=3), Signal(2)
         for bank in range(2):
             m.d.sync += finished[bank].eq(Mux(
-                self.released[bank], Cat(flags[bank] for flags in self.all_finished).all(),
+                released[bank], Cat(flags[bank] for flags in self.all_finished).all(),
                 ~Cat(flags[bank] for flags in self.any_finished).any()))
         step_open, moving, sealed = Signal(), Signal(), Signal()
 
@@ -71,7 +72,7 @@ class StepControl(wiring.Component):
         state = Signal(Pass)
         going_last, going_parity = Signal(reset_less=True), Signal(parity, reset_less=True)
         lasts, parities = Signal(2), Signal(data.ArrayLayout(parity, 2), reset_less=True)
-        closes, full_here, finished_here, complete = Signal(), Signal(), Signal(), Signal()
+        closes, full_here, finished_here = Signal(), Signal(), Signal()
         m.d.comb += [
             full_here.eq(full.bit_select(bank, 1)), finished_here.eq(finished.bit_select(bank, 1)),
             # The first of them that is no input ends the inputs, and with those the maps of the step.
@@ -82,7 +83,7 @@ class StepControl(wiring.Component):
             # The row tags are in use until all elements have begun the chunk before, that is, until it is released:
             # the one before that has been finished by all, since this bank was free.
             self.expand.eq((state == Pass.WAIT) & ~(begins & full.any())),
-            complete.eq(going & ((state == Pass.DONE) | ((state == Pass.RUN) & self.expanded))),
+            self.swap.eq(going & ((state == Pass.DONE) | ((state == Pass.RUN) & self.expanded))),
         ]
         with m.If(self.taken):
             with m.If(closes):
@@ -97,43 +98,37 @@ class StepControl(wiring.Component):
             m.d.sync += state.eq(Pass.DONE)
 
         # Release, in order: a step's first chunk once the sums of the step before were read.
-        oldest, release = Signal(), Signal()
+        firsts, oldest = Signal(2), Signal()
         m.d.comb += [
-            oldest.eq(self.released[0] ^ self.released[1]),
-            release.eq(full.bit_select(oldest, 1) & ~(self.first.bit_select(oldest, 1) & step_open)),
+            oldest.eq(released[0] ^ released[1]), self.release_first.eq(firsts.bit_select(oldest, 1)),
+            self.release.eq(full.bit_select(oldest, 1) & ~(self.release_first & step_open)),
             self.move.eq(moving & ~self.reading),
         ]
         with m.If(self.move):
             m.d.sync += [moving.eq(0), sealed.eq(0)]
-        with m.If(release):
+        with m.If(self.release):
             m.d.sync += [full.bit_select(oldest, 1).eq(0), finished.bit_select(oldest, 1).eq(0),
-                         self.released.bit_select(oldest, 1).eq(~self.released.bit_select(oldest, 1))]
-            with m.If(self.first.bit_select(oldest, 1)):
+                         released.bit_select(oldest, 1).eq(~released.bit_select(oldest, 1))]
+            with m.If(self.release_first):
                 m.d.sync += [step_open.eq(1), moving.eq(1)]
             with m.If(lasts.bit_select(oldest, 1)):
                 m.d.sync += [self.ending.eq(1), self.read_parity.eq(parities[oldest])]
-        with m.If(complete):
+        with m.If(self.swap):
             m.d.sync += [
-                full.bit_select(bank, 1).eq(1), self.first.bit_select(bank, 1).eq(begins),
+                full.bit_select(bank, 1).eq(1), firsts.bit_select(bank, 1).eq(begins),
                 lasts.bit_select(bank, 1).eq(going_last), parities[bank].eq(going_parity),
                 going.eq(0), state.eq(Pass.NONE), begins.eq(going_last), bank.eq(~bank),
             ]
 
-        # The end of a step: the last sums are formed while the end is reported, in the cycle of the state WORK that sees
-        # it, and while the first output to read is searched; then the results need room.
-        assert ExecutorPe.latency == REPORT + 1 + SetBits.latency, "the sums would be read too early or too late"
-        with m.FSM():
-            with m.State("WORK"):
-                with m.If(self.ending & finished.all()):
-                    m.next = "READ"
-            with m.State("READ"):
-                m.d.comb += self.read.eq(self.output_free & ~moving)
-                with m.If(self.read):
-                    m.next = "READING"
-            with m.State("READING"):
-                with m.If(self.read_done):
-                    m.d.sync += [step_open.eq(0), self.ending.eq(0)]
-                    m.next = "WORK"
+        # The end of a step. The last sums are formed while the end is reported, while the first output to read is
+        # searched, and in the cycle that brings its number to the rows.
+        assert ExecutorPe.latency == REPORT + SetBits.latency + 1, "the sums would be read too early or too late"
+        being_read = Signal()
+        m.d.comb += self.read.eq(self.ending & finished.all() & ~being_read & self.output_free & ~moving)
+        with m.If(self.read):
+            m.d.sync += being_read.eq(1)
+        with m.If(self.read_done):
+            m.d.sync += [being_read.eq(0), step_open.eq(0), self.ending.eq(0)]
         m.d.comb += self.inside.eq(step_open | full.any() | (state != Pass.NONE))
 
         if self.assertions:

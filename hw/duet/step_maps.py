@@ -33,6 +33,7 @@ class StepMaps(wiring.Component):
     Members
     -------
     bias_write: In(:class:`BiasWrite`); bias_shift: In
+    look: In, a channel's bias is read, it may be written in this cycle
     write: In(rows), omap, channel: In; the step after the current one computes this in these rows. The bias, which
         comes from a memory, follows two cycles later
     move: In, the next step becomes the current one, and the next one is empty
@@ -45,7 +46,8 @@ class StepMaps(wiring.Component):
         rows = data.ArrayLayout(RowStep(config), config.rows)
         super().__init__({
             "bias_write": In(BiasWrite(config)), "bias_shift": In(range(MAX_BIAS_SHIFT + 1)),
-            "write": In(config.rows), "omap": In(config.segment), "channel": In(config.channel_bits), "move": In(1),
+            "look": In(1), "write": In(config.rows), "omap": In(config.segment), "channel": In(config.channel_bits),
+            "move": In(1),
             "next": Out(rows), "current": Out(rows), "needed": Out(config.segment),
         })
 
@@ -57,7 +59,7 @@ class StepMaps(wiring.Component):
         bias, bias_rows = Signal(signed(BIAS_BITS + MAX_BIAS_SHIFT)), Signal(config.rows)
         m.d.comb += [
             write.en.eq(self.bias_write.enable), write.addr.eq(self.bias_write.address),
-            write.data.eq(self.bias_write.data), read.en.eq(self.write.any()), read.addr.eq(self.channel),
+            write.data.eq(self.bias_write.data), read.en.eq(self.look), read.addr.eq(self.channel),
             bias.eq(read.data.as_signed() << self.bias_shift),
         ]
         m.d.sync += bias_rows.eq(self.write)

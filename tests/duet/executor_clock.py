@@ -62,7 +62,7 @@ class Clock:
         self.released = max(self.complete + 1, self.released + 1)
         if self.first:
             self.released = max(self.released, self.done + 1)
-            self.moved = max(self.released + 1, self.done + self.tree + 5)
+            self.moved = max(self.released + 1, self.done + self.tree + 6)
         imap = self.imap.reshape(config.cols, -1)
         counts = tag_counts(layer.program, self.omaps[:, None], imap if layer.use_imap else np.ones_like(imap))
         begin = np.maximum(self.released + 3, self.last + 1)
@@ -76,9 +76,9 @@ class Clock:
             self._end()
 
     def _end(self):
-        begun = max(self.ends[-1] + 4, self.moved + 1, self.free)
+        begun = max(self.ends[-1] + 3, self.moved + 1, self.free)
         self.done = begun + 1 + max(1, int(self.omaps.any(axis=0).sum()))
         self.ending.update(range(self.released + 1, self.done + 1))
-        leaves = self.done + self.tree + 5 + (self.config.rows + 3 if self.curved else 0)
+        leaves = self.done + self.tree + 6 + (self.config.rows + 3 if self.curved else 0)
         self.results += range(leaves + 1, leaves + 1 + self.present)
         self.free = leaves + max(self.present, 1)
