@@ -106,9 +106,15 @@ class Speculation:
 
     def pre(self, rows):
         """Pre-activations, int64 (samples, n), of INT4 ``rows``."""
-        projection, weight = self._float
-        z = _projected(rows, projection, self.p_shift, self.formats.input_bits)
-        sums = (z @ weight.T).astype(np.int64)
+        return self.pre_of(self.projected(rows))
+
+    def projected(self, rows):
+        """The projected inputs, INT4 in float32 (samples, k), of INT4 ``rows``."""
+        return _projected(rows, self._float[0], self.p_shift, self.formats.input_bits)
+
+    def pre_of(self, z):
+        """Pre-activations of projected inputs."""
+        sums = (z @ self._float[1].T).astype(np.int64)
         return pre_activation(sums, self.scale, self.bias, self.q_shift, acc_bits=24,
                               scale_bits=self.formats.scale_bits, bias_bits=self.formats.bias_bits,
                               pre_bits=self.formats.pre_bits)

@@ -18,7 +18,7 @@ from golden.workloads.easyocr import character_accuracy
 __all__ = ["BUDGETS", "CLIPPINGS", "layer_study", "method_study", "network_study"]
 
 BUDGETS = (0.02, 0.05, 0.1, 0.2)
-CLIPPINGS = (1.0, 0.7, 0.5, 0.35)
+CLIPPINGS = (1.0, 0.5)
 LAYER_BUDGET = 0.05
 _COLS, _TREES = 16, 16
 

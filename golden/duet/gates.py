@@ -82,13 +82,17 @@ class DuetCell:
             pre = saturate(nx + requantize(reset * nh, Y_FRACTION, 16), 16)
         return tanh(pre) if gate in "gn" else sigmoid(pre)
 
-    def run(self, gate, x, h, reset=None):
-        """(gate in Q0.15, switching map), both (samples, width), of INT16 inputs (Eq. 5.1)."""
+    def projected(self, x, h):
+        """The projected inputs (samples, k), which all gates share, of INT16 inputs."""
+        return next(iter(self.speculations.values())).projected(self.speculator_rows(x, h))
+
+    def run(self, gate, x, h, reset=None, z=None):
+        """(gate in Q0.15, switching map), both (samples, width), of INT16 inputs (Eq. 5.1); ``z``: their projection."""
         values = self.accurate(gate, x, h, reset)
         if gate not in self.speculations:
             return values, np.ones(values.shape, bool)
         speculation = self.speculations[gate]
-        pre = speculation.pre(self.speculator_rows(x, h))
+        pre = speculation.pre_of(self.projected(x, h) if z is None else z)
         mask = speculation.mask(pre)
         return assemble(values, speculation.approximation(pre), mask), mask
 
@@ -161,12 +165,18 @@ def gate_function(cells, record=None):
 
     ``cells``: dict of name -> :class:`DuetCell`. ``record(cell name, gate, map)`` is called for each gate that is run.
     """
+    step = None, None, ()  # x, h and what all gates of the step share
+
     def gate(cell, name, x, h, reset=None):
+        nonlocal step
         duet = cells[cell.name]
-        x, h = duet.quantize(x[None], h[None])
+        if step[0] is not x or step[1] is not h:
+            inputs = duet.quantize(x[None], h[None])
+            step = x, h, (*inputs, duet.projected(*inputs))
         if reset is not None:
             reset = np.round(reset[None] * _ONE).astype(np.int64)
-        values, mask = duet.run(name, x, h, reset)
+        *inputs, z = step[2]
+        values, mask = duet.run(name, *inputs, reset, z)
         if record is not None:
             record(cell.name, name, mask[0])
         return (values[0] / _ONE).astype(np.float32)
