@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from golden.arith.activation import tanh
+from golden.arith.fixed import saturate
 from golden.duet import cell_unit as golden
 from golden.duet.cell_unit import Cell
 from hw.duet.cell_unit import GRU_FIELDS, CellUnitConfig
@@ -11,10 +13,14 @@ from tests.dota.harness import StreamHarness
 POINTS = [
     *(f"{cell.name} {what}" for cell in Cell for what in (
         "one element", "ragged last item", "corner values", "tanh saturated", "back to back", "reset in mid-work")),
+    *(f"{cell.name} {which} rounding at its edge" for cell in Cell for which in ("first", "second")),
     "LSTM c saturated up", "LSTM c saturated down", "LSTM c beyond tanh's range", "GRU pre-activation saturated",
     "cell changes",
 ]
 coverage = Coverage("cell_unit", POINTS)
+
+#: Distances from half a unit, in the bits that a rounding drops, at which a wrong lowest bit shows.
+EDGES = -2, -1, 0, 1
 
 GATES = {Cell.LSTM: "ifo", Cell.GRU: "rz"}
 OPERANDS = {Cell.LSTM: ("i", "f", "g", "o", "c"), Cell.GRU: ("r", "z", "nx", "nh", "h")}
@@ -23,6 +29,16 @@ OPERANDS = {Cell.LSTM: ("i", "f", "g", "o", "c"), Cell.GRU: ("r", "z", "nx", "nh
 def packed(values):
     """The word of 16-bit integers, the first in the low bits."""
     return sum((int(value) & 0xFFFF) << 16 * index for index, value in enumerate(values))
+
+
+def tanh_of(c, c_fraction):
+    """tanh of a cell state, as the unit takes it."""
+    return tanh(saturate(c << 11 - c_fraction, 16))
+
+
+def gate_for(target, other):
+    """The gate whose product with ``other``, an odd number, ends in the 15 lowest bits of ``target``."""
+    return target * pow(int(other), -1, 1 << 15) % (1 << 15)
 
 
 class Harness(StreamHarness):
@@ -47,10 +63,13 @@ class Harness(StreamHarness):
         self.dut.kind.value = cell.value
 
     def random_vector(self, length=None):
-        """Operands of a vector: of the full range, near zero, or corner values."""
+        """Operands of a vector: of the full range, near zero, corner values, or at the edges of roundings."""
         rng = self.rng
         length = int(rng.choice([1, self.config.lanes, *rng.integers(1, 40, 3)])) if length is None else length
-        kind = rng.integers(3)
+        kind = rng.integers(4)
+        if kind == 3:
+            items = [self.edge() for _ in range(length)]
+            return {name: np.array([item[name] for item in items]) for name in OPERANDS[self.cell]}
 
         def operand(name):
             low, high = (0, (1 << 15) - 1) if name in GATES[self.cell] else (-(1 << 15), (1 << 15) - 1)
@@ -62,6 +81,26 @@ class Harness(StreamHarness):
         if kind == 0:
             coverage.hit(f"{self.cell.name} corner values")
         return {name: operand(name) for name in OPERANDS[self.cell]}
+
+    def edge(self):
+        """Operands of one element whose two sums of products both end near half a unit of what they are rounded to."""
+        rng, fraction = self.rng, self.config.c_fraction
+        first, second = (int(edge) for edge in rng.choice(EDGES, 2))
+        if self.cell is Cell.GRU:
+            h, nx, nh = (int(value) for value in rng.integers(-4000, 4000, 3))
+            nh |= 1
+            r = gate_for((1 << 14) + first, nh)
+            n = int(golden.gru(r, 0, nx, nh, h))
+            h += 1 - (h - n) % 2
+            return {"r": r, "z": gate_for((1 << 14) + second, h - n), "nx": nx, "nh": nh, "h": h}
+        while True:
+            g, c = (int(value) | 1 for value in rng.integers(-32767, 32768, 2))
+            target = (1 << 29 - fraction) + first
+            i = gate_for(target, g)
+            f = gate_for(target - i * g >> 15 - fraction, c)
+            t = tanh_of(golden.lstm(i, f, g, 0, c, c_fraction=fraction)[1], fraction)
+            if t % 2:
+                return {"i": i, "f": f, "g": g, "o": gate_for((1 << 14) + second, t), "c": c}
 
     def put(self, operands):
         """Queue a vector; lanes past the last element carry anything, gates excepted, which are not negative."""
@@ -100,13 +139,21 @@ class Harness(StreamHarness):
         limit = 8 << self.config.c_fraction
         reached = {f"{name} one element": length == 1, f"{name} ragged last item": length % self.config.lanes}
         if self.cell is Cell.LSTM:
+            f, i, g, o = (operands[key] for key in "figo")
+            sums = ((f * operands["c"] << 15 - self.config.c_fraction) + i * g, 30 - self.config.c_fraction), \
+                (o * tanh_of(c, self.config.c_fraction), 15)
             reached |= {"LSTM tanh saturated": (abs(c) > limit).any(), "LSTM c saturated up": (c == 32767).any(),
                         "LSTM c saturated down": (c == -32768).any(),
                         "LSTM c beyond tanh's range": (abs(c) > 2 * limit).any()}
         else:
             total = operands["nx"] + (operands["r"] * operands["nh"] >> 15)
+            r, z, nh, old = (operands[key] for key in ("r", "z", "nh", "h"))
+            sums = (r * nh, 15), (z * (old - golden.gru(r, 0 * z, operands["nx"], nh, old)), 15)
             reached |= {"GRU tanh saturated": (abs(total) > 8 << 11).any(),
                         "GRU pre-activation saturated": (abs(total) > 32768).any()}
+        for which, (total, shift) in zip(("first", "second"), sums):
+            reached[f"{name} {which} rounding at its edge"] = {
+                *((total - (1 << shift - 1)) % (1 << shift)).tolist()} & {0, (1 << shift) - 1}
         for point, yes in reached.items():
             if yes:
                 coverage.hit(point)
