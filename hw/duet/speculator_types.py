@@ -41,7 +41,7 @@ class SpeculatorConfig(Config):
     table_banks: int = field(8, "entries of the channel table that are written in a cycle", min=1, max=64,
                              power_of_two=True)
     output_segments: int = field(128, "segments that the QDR output buffer holds", min=3, max=4096)
-    max_channels: int = field(512, "channels of a tile, neurons of a gate", min=2, max=1 << 14)
+    max_channels: int = field(512, "channels of a tile, neurons of a gate", min=2, max=4096)
     buckets: int = field(16, "of the Reorder Unit", min=2, max=32)
     scale_bits: int = field(8, "of a channel's scale, unsigned", unit="bits", min=1, max=16)
     bias_bits: int = field(12, "of a channel's bias, signed", unit="bits", min=2, max=16)
@@ -60,18 +60,20 @@ class SpeculatorConfig(Config):
     def check(self):
         if self.array_rows > self.segment:
             raise ConfigError("array_rows", self.array_rows, f"at most segment = {self.segment}")
+        if self.lanes > 1024:
+            raise ConfigError("cols", self.cols, f"at most 1024 / segment = {1024 // self.segment}")
+        if self.line_bits < ENTRY_BITS:
+            raise ConfigError("cols", self.cols, "such that a line of 16 * cols * segment bits holds 32 bits")
         per_line = self.line_bits // (self.array_cols * self.bits)
         if self.weight_banks > max(1, per_line):
             raise ConfigError("weight_banks", self.weight_banks, f"at most {max(1, per_line)}, the rows of a line")
         entries = self.line_bits // ENTRY_BITS
-        if self.table_banks > max(1, entries):
-            raise ConfigError("table_banks", self.table_banks, f"at most {max(1, entries)}, the entries of a line")
+        if self.table_banks > entries:
+            raise ConfigError("table_banks", self.table_banks, f"at most {entries}, the entries of a line")
         for name, least in (("weight_rows", per_line), ("table_entries", entries),
                             ("projection_rows", 8 // self.trees)):
             if getattr(self, name) < least:
                 raise ConfigError(name, getattr(self, name), f"at least {least}, a whole line")
-        if not entries:
-            raise ConfigError("cols", self.cols, "such that a line of 16 * cols * segment bits holds 32 bits")
 
     @property
     def lanes(self):
