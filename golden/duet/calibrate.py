@@ -30,8 +30,8 @@ from golden.duet.speculator_mfu import Function, activate, pre_activation
 from golden.duet.switching_map import dequantize, switching_map
 
 __all__ = ["Execution", "Speculation", "SpeculatorFormat", "buffer_projection", "calibrate_execution",
-           "calibrate_speculation", "convolution_rows", "ratio_threshold", "relu_losses", "relu_threshold",
-           "vector_rows"]
+           "calibrate_speculation", "convolution_rows", "quantized_inputs", "ratio_threshold", "relu_losses",
+           "relu_threshold", "vector_rows"]
 
 _RANGE = 8.0  # of the pre-activation: of sigmoid and tanh as such, of ReLU in root mean square errors, to both sides
 _LARGEST_SHIFT = 8
@@ -40,14 +40,24 @@ _THINNING = 7  # p_shift is chosen on every seventh row
 
 @dataclasses.dataclass(frozen=True)
 class SpeculatorFormat:
-    """Widths of the Speculator's numbers, in bits."""
+    """Widths of the Speculator's numbers, in bits.
+
+    ``input_shift``: INT16 becomes INT4 by a shift right by so much. The hardware's Quantizer shifts by 12; a lesser
+    shift, with saturation, is here to study.
+    """
 
     input_bits: int = 4
+    input_shift: int = 12
     weight_bits: int = 4
     scale_bits: int = 8
     bias_bits: int = 12
     pre_bits: int = 8
     code_bits: int = 4
+
+
+def quantized_inputs(x, formats):
+    """The Speculator's inputs, integers in float32, of INT16 ``x``."""
+    return np.clip(x >> formats.input_shift, *signed_range(formats.input_bits)).astype(np.float32)
 
 
 def convolution_rows(x, kernel, padding, cols, positions=slice(None)):

@@ -10,15 +10,16 @@ import numpy as np
 from golden.duet.calibrate import SpeculatorFormat, calibrate_speculation, convolution_rows
 from golden.duet.dmi import (LittleModule, Regression, block_projection, random_projection, reduced_dimension,
                              top_k_needed)
-from golden.duet.networks import (CLIPPING, SHARE, calibrate_convolutions, convolution_function, held_out,
+from golden.duet.networks import (CLIPPING, calibrate_convolutions, convolution_function, held_out,
                                   projection_rows, record_convolutions, sample_layer)
 from golden.duet.speculator_mfu import Function
 from golden.workloads.easyocr import character_accuracy
 
-__all__ = ["BUDGETS", "CLIPPINGS", "layer_study", "method_study", "network_study"]
+__all__ = ["BUDGETS", "INPUTS", "layer_study", "method_study", "network_study"]
 
 BUDGETS = (0.02, 0.05, 0.1, 0.2)
-CLIPPINGS = (1.0, 0.5)
+#: Greatest input of INT16 as a share of the greatest in calibration, shift to INT4: the hardware's is 12.
+INPUTS = ((1.0, 12), (CLIPPING, 12), (1.0, 11))
 LAYER_BUDGET = 0.05
 _COLS, _TREES = 16, 16
 
@@ -202,18 +203,20 @@ def method_study(model, images, others, samples=4000, budget=LAYER_BUDGET):
     return {"budget": budget, "rows": rows}
 
 
-def network_study(model, images, sets, budgets=BUDGETS, clippings=(CLIPPING,), share=SHARE, progress=None):
-    """The whole reader with all convolutions in integers: text read, error, skipped outputs, for budgets and clippings.
+def network_study(model, images, sets, budgets=BUDGETS, inputs=INPUTS, progress=None):
+    """The whole reader with all convolutions in integers: text read, error, skipped outputs.
 
-    ``sets``: name -> list of (image, text). A budget of 0 stands for no speculation.
+    ``sets``: name -> list of (image, text). ``inputs``: pairs of a clipping of INT16 and the shift that makes INT4 of
+    it. A budget of 0 stands for no speculation.
     """
-    inputs, rows = record_convolutions(model, images), []
+    recorded, rows = record_convolutions(model, images), []
     exact = {name: [model.features(image) for image, _ in lines] for name, lines in sets.items()}
     reference = {name: character_accuracy([model.decode(model.sequence(x)) for x in exact[name]],
                                           [text for _, text in lines]) for name, lines in sets.items()}
     macs = {layer.name: layer.weight[0].size for layer in model.convolutions}
-    for clipping in clippings:
-        layers = calibrate_convolutions(model, images, clipping=clipping, share=share, inputs=inputs)
+    for clipping, shift in inputs:
+        layers = calibrate_convolutions(model, images, clipping=clipping, inputs=recorded,
+                                        formats=SpeculatorFormat(input_shift=shift))
         for budget in (0, *budgets):
             chosen = {name: dataclasses.replace(layer, speculation=None) if budget == 0 else layer.at_budget(budget)
                       for name, layer in layers.items()}
@@ -228,7 +231,7 @@ def network_study(model, images, sets, budgets=BUDGETS, clippings=(CLIPPING,), s
                 texts = [model.decode(model.sequence(x)) for x in got]
                 total = sum(macs[layer] * size for layer, (_, _, size) in counts.items())
                 rows.append({
-                    "clipping": clipping, "budget": budget, "images": name,
+                    "clipping": clipping, "shift": shift, "budget": budget, "images": name,
                     "accuracy": character_accuracy(texts, [text for _, text in lines]),
                     "error": float(np.sqrt(sum(np.square(a - b).sum() for a, b in zip(got, exact[name]))
                                            / sum(np.square(b).sum() for b in exact[name]))),
@@ -239,6 +242,6 @@ def network_study(model, images, sets, budgets=BUDGETS, clippings=(CLIPPING,), s
                                    if chosen[layer].speculation is not None}})
                 if progress:
                     row = rows[-1]
-                    progress(f"clipping {clipping:g}, budget {budget:g}, {name}: accuracy {row['accuracy']:.3f}, "
-                             f"MACs skipped {row['macs_skipped']:.2f}")
+                    progress(f"clipping {clipping:g}, shift {shift}, budget {budget:g}, {name}: accuracy "
+                             f"{row['accuracy']:.3f}, MACs skipped {row['macs_skipped']:.2f}")
     return {"reference": reference, "rows": rows}

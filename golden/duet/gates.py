@@ -13,7 +13,7 @@ import numpy as np
 from golden.arith.activation import X_FRACTION, Y_FRACTION, sigmoid, tanh
 from golden.arith.fixed import requantize, saturate
 from golden.duet.calibrate import (Execution, Speculation, SpeculatorFormat, calibrate_execution, calibrate_speculation,
-                                   ratio_threshold, vector_rows)
+                                   quantized_inputs, ratio_threshold, vector_rows)
 from golden.duet.networks import SHARE, projection_rows
 from golden.duet.speculator_mfu import Function
 from golden.duet.switching_map import assemble
@@ -70,7 +70,8 @@ class DuetCell:
 
     def speculator_rows(self, x, h):
         """The Speculator's INT4 rows (samples, 1, lanes) of INT16 ``x`` and ``h`` (samples, ...)."""
-        return _rows(x, h, self.formats.input_bits, self.cols, self.segment)
+        joined = quantized_inputs(np.concatenate([x, h], -1), self.formats)
+        return vector_rows(joined, self.cols, self.segment)
 
     def accurate(self, gate, x, h, reset=None):
         """The gate (samples, width) in Q0.15 of INT16 inputs; ``reset``: the gate r in Q0.15, for n."""
@@ -116,10 +117,6 @@ class DuetCell:
                 sum(speculation.weight_bytes for speculation in self.speculations.values()))
 
 
-def _rows(x, h, bits, cols, segment):
-    return vector_rows((np.concatenate([x, h], -1) >> (16 - bits)).astype(np.float32), cols, segment)
-
-
 def calibrate_cell(cell, x, h, *, cols=16, segment=16, trees=16, share=SHARE, ratio=0.5, clipping=1.0,
                    speculate=None, formats=SpeculatorFormat(), seed=0):
     """The :class:`DuetCell` of ``cell`` for its inputs ``x`` (steps, inputs) and ``h`` (steps, width), float.
@@ -131,7 +128,7 @@ def calibrate_cell(cell, x, h, *, cols=16, segment=16, trees=16, share=SHARE, ra
     x_step = clipping * float(np.abs(x).max()) / 32767
     draft = DuetCell(cell.name, cell.kind, x_step, cols, segment, {}, {}, {}, formats)
     steps = np.concatenate([np.full(x.shape[1], x_step), np.full(cell.width, 1 / _ONE)])
-    rows = _rows(*draft.quantize(x, h), formats.input_bits, cols, segment)
+    rows = draft.speculator_rows(*draft.quantize(x, h))
     # P of all lines has to fit in the projection buffer, as the blocks of a convolution have to.
     lines = rows.shape[-1] // (cols * segment)
     k_group = projection_rows(x.shape[1] + cell.width, lines, trees, share)

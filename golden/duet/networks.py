@@ -6,7 +6,7 @@ import numpy as np
 
 from golden.arith.fixed import saturate, signed_range
 from golden.duet.calibrate import (Execution, Speculation, SpeculatorFormat, calibrate_execution, calibrate_speculation,
-                                   convolution_rows, relu_losses, relu_threshold)
+                                   convolution_rows, quantized_inputs, relu_losses, relu_threshold)
 from golden.duet.speculator_mfu import Function
 from golden.workloads.layers import dense_convolution, im2col
 
@@ -50,11 +50,9 @@ class DuetConvolution:
         """INT16 inputs of real ones."""
         return saturate(np.round(x / self.in_step).astype(np.int64), 16)
 
-    def speculator_rows(self, x, positions=slice(None)):
+    def speculator_rows(self, x, formats, positions=slice(None)):
         """The Speculator's INT4 rows, in float32, of INT16 inputs ``x`` (channels, height, width)."""
-        bits = 4 if self.speculation is None else self.speculation.formats.input_bits
-        small = (x >> (16 - bits)).astype(np.float32)
-        return convolution_rows(small, self.kernel, self.padding, self.cols, positions)
+        return convolution_rows(quantized_inputs(x, formats), self.kernel, self.padding, self.cols, positions)
 
     def run(self, x, mask=None):
         """(results INT16 after ReLU before pooling, switching map), both (outputs, height, width), of INT16 ``x``.
@@ -66,7 +64,8 @@ class DuetConvolution:
         if mask is None:
             mask = True
             if self.speculation is not None:
-                mask = self.speculation.mask(self.speculation.pre(self.speculator_rows(x))).T.reshape(shape)
+                rows = self.speculator_rows(x, self.speculation.formats)
+                mask = self.speculation.mask(self.speculation.pre(rows)).T.reshape(shape)
         mask = np.broadcast_to(mask, shape)
         return np.where(mask, results.reshape(shape), 0), mask
 
@@ -144,7 +143,7 @@ def calibrate_convolutions(model, images, *, cols=16, trees=16, budget=0.05, cli
 def _speculate(duet, layer, inputs, trees, share, formats, seed, samples):
     """``duet`` with its speculation, for float ``inputs`` of the ``layer``."""
     picks, y = sample_layer(layer, inputs, samples, seed)
-    rows = np.concatenate([duet.speculator_rows(duet.quantize(x), pick) for x, pick in zip(inputs, picks)])
+    rows = np.concatenate([duet.speculator_rows(duet.quantize(x), formats, pick) for x, pick in zip(inputs, picks)])
     block = min(layer.weight.shape[1], duet.cols) * layer.weight[0, 0].size
     k_group = projection_rows(block, rows.shape[1], trees, share)
     held = held_out(len(rows))

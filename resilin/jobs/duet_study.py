@@ -59,7 +59,7 @@ def _methods(args):
 
 
 def _network(args):
-    from golden.duet.convolution_study import CLIPPINGS, network_study
+    from golden.duet.convolution_study import network_study
     from golden.workloads.easyocr import Crnn
     from golden.workloads.lines import read_line
 
@@ -68,7 +68,7 @@ def _network(args):
     if args.image:  # there is no other text to compare with than what the exact network reads
         images = [read_line(path) for path in args.image]
         sets["own"] = [(image, model.read(image)) for image in images]
-    return network_study(model, [image for image, _ in calibration], sets, clippings=CLIPPINGS, progress=_tell)
+    return network_study(model, [image for image, _ in calibration], sets, progress=_tell)
 
 
 def _gates(args):
@@ -104,8 +104,9 @@ def _print(part, results):
             for row in results["rows"]])
     elif part == "network":
         lines = [f"exact network: {results['reference']}"] + _table(
-            ("images", "clipping", "budget", "MACs skipped", "error", "characters read"), [
-                (row["images"], row["clipping"], row["budget"], row["macs_skipped"], row["error"], row["accuracy"])
+            ("images", "clipping", "shift", "budget", "MACs skipped", "error", "characters read"), [
+                (row["images"], row["clipping"], row["shift"], row["budget"], row["macs_skipped"], row["error"],
+                 row["accuracy"])
                 for row in sorted(results["rows"], key=lambda row: row["images"])])
     else:
         lines = []

@@ -74,7 +74,7 @@ def test_methods_spend_the_budget(model):
 
 def test_network(model):
     sets = {"some": [(image, model.decode(model.features(image))) for image in _images(2, 3)]}
-    result = study.network_study(model, _images(6, 1), sets, budgets=(0.05, 0.3), clippings=(1.0, 0.5))
+    result = study.network_study(model, _images(6, 1), sets, budgets=(0.05, 0.3), inputs=((1.0, 12), (0.5, 12)))
     assert result["reference"] == {"some": 1.0} and len(result["rows"]) == 6
     none, little, much = result["rows"][:3]
     assert none["macs_skipped"] == 0 and none["error"] < 0.01 and not none["thresholds"]
