@@ -96,7 +96,8 @@ class Executor(wiring.Component):
         m.d.comb += [
             maps.bias_write.eq(settings.bias), maps.bias_shift.eq(layer.bias_shift),
             maps.write.eq(Mux(bus.taken & (item.kind == BusKind.OMAP), bus.hits, 0)),
-            maps.look.eq(bus.offer & (item.kind == BusKind.OMAP)), maps.omap.eq(item.map[:config.segment]), maps.channel.eq(item.address), maps.move.eq(control.move),
+            maps.look.eq(bus.offer & (item.kind == BusKind.OMAP)), maps.omap.eq(item.map[:config.segment]),
+            maps.channel.eq(item.address), maps.move.eq(control.move),
             tags.program.eq(settings.program), tags.length.eq(layer.length), tags.use_imap.eq(layer.use_imap),
             tags.slot.eq(item.slot), tags.mask.eq(item.mask), tags.map.eq(item.map),
             [tags.omap[r].eq(maps.next[r].omap) for r in range(config.rows)],

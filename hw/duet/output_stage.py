@@ -95,8 +95,10 @@ class OutputStage(wiring.Component):
         counter = Signal(range(config.rows))
         feeding, curved = Signal(), Signal()
         m.d.comb += curved.eq((settings.function == Function.SIGMOID) | (settings.function == Function.TANH))
-        fed = delay(m, feeding, activation.latency, name="fed", control=True)
-        fed_row = delay(m, counter, activation.latency, name="fed_row")
+        word = Signal(RESULT_BITS, reset_less=True)
+        cycles = 1 + activation.latency
+        fed = delay(m, feeding, cycles, name="fed", control=True)
+        fed_row = delay(m, counter, cycles, name="fed_row")
         lanes = []
         for r in range(config.rows):
             lane = m.submodules[f"lane_{r}"] = OutputLane(config)
@@ -107,8 +109,9 @@ class OutputStage(wiring.Component):
                 lane.replace.eq(fed & (fed_row == r)), lane.value.eq(activation.y),
             ]
             lanes.append(lane)
+        m.d.sync += word.eq(Array(lane.data[:RESULT_BITS] for lane in lanes)[counter])
         m.d.comb += [
-            activation.x.eq(Array(lane.data[:RESULT_BITS] for lane in lanes)[counter]), activation.enable.eq(1),
+            activation.x.eq(word), activation.enable.eq(1),
             activation.function.eq(Mux(settings.function == Function.TANH, ActivationFunction.TANH,
                                        ActivationFunction.SIGMOID)),
         ]

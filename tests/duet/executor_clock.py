@@ -79,6 +79,6 @@ class Clock:
         begun = max(self.ends[-1] + 3, self.moved + 1, self.free)
         self.done = begun + 1 + max(1, int(self.omaps.any(axis=0).sum()))
         self.ending.update(range(self.released + 1, self.done + 1))
-        leaves = self.done + self.tree + 6 + (self.config.rows + 3 if self.curved else 0)
+        leaves = self.done + self.tree + 6 + (self.config.rows + 4 if self.curved else 0)
         self.results += range(leaves + 1, leaves + 1 + self.present)
         self.free = leaves + max(self.present, 1)
