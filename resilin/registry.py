@@ -60,6 +60,8 @@ BLOCKS = (
     Block("mfu", "dota", "Mfu", "MfuConfig", "multi-function unit: softmax, quantize, dequantize"),
     Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer",
           vectors=("whole_heads", "large_commands")),
+    Block("systolic_array", "duet", "SystolicArray", "SystolicArrayConfig", "INT4 matrix products, output stationary"),
+    Block("reorder_unit", "duet", "ReorderUnit", "ReorderUnitConfig", "order of the channels by work, in buckets"),
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
     Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
     Block("executor", "duet", "Executor", "ExecutorConfig", "array of elements that computes what the maps ask for"),

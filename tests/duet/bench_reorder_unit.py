@@ -23,6 +23,7 @@ class Harness(StreamHarness):
     """Drives tiles of maps, compares the order of each with the golden model, collects coverage."""
 
     source, sink = "maps", "order"
+    timeout = 5000
 
     def __init__(self, dut):
         super().__init__(dut)
