@@ -21,14 +21,14 @@ class PreActivation(wiring.Component):
 
     With ``addend`` = bias * 2^shift + half of 2^shift this is saturate(round(acc * scale / 2^shift) + bias).
 
-    Latency: :attr:`latency` = 3 cycles in which ``go`` is 1 (products in carry-save form, their sum, shift and
-    saturation). Throughput: one a cycle.
+    Latency: :attr:`latency` = 2 cycles in which ``go`` is 1: products in carry-save form; their sum, shift and
+    saturation. Throughput: one a cycle.
 
-    Ports: ``acc`` In(signed(acc_bits)); ``digits`` In, of the scale (:func:`hw.arith.booth.split_digits`); ``addend`` In(signed(addend_bits)); ``shift`` In; ``go`` In;
-    ``pre`` Out(signed(pre_bits)), from a register.
+    Ports: ``acc`` In(signed(acc_bits)); ``digits`` In, of the scale (:func:`hw.arith.booth.split_digits`);
+    ``addend`` In(signed(addend_bits)); ``shift`` In; ``go`` In; ``pre`` Out(signed(pre_bits)), from a register.
     """
 
-    latency = 3
+    latency = 2
 
     def __init__(self, acc_bits, scale_bits, addend_bits, pre_bits, max_shift):
         self.scale_bits, self.max_shift = scale_bits, max_shift
@@ -59,12 +59,13 @@ class PreActivation(wiring.Component):
 
         rows = {weight: Signal(len(column), name=f"rows_{weight}", reset_less=True)
                 for weight, column in columns.items()}
-        total = Signal(signed(width), reset_less=True)
+        # Two rows; more where numbers are so wide that they do not get there in time.
+        total = sum(Cat(row[index] if index < len(row) else C(0, 1) for row in rows.values())
+                    for index in range(max(map(len, rows.values()))))
         pre = Signal(self.pre.shape(), reset_less=True)
         m.submodules.shift = shift = SaturatingShift(width, len(self.pre), self.max_shift)
-        first, second = (Cat(row[index] if index < len(row) else C(0, 1) for row in rows.values()) for index in range(2))
         m.d.comb += [shift.x.eq(total), shift.shift.eq(self.shift), self.pre.eq(pre)]
         with m.If(self.go):
             m.d.sync += [row.eq(Cat(bit for _, bit in columns[weight])) for weight, row in rows.items()]
-            m.d.sync += [total.eq(first + second), pre.eq(shift.y)]
+            m.d.sync += pre.eq(shift.y)
         return m

@@ -18,11 +18,11 @@ __all__ = ["Projection", "ProjectionConfig", "Work"]
 class ProjectionConfig(Config):
     """Sizes of the Projection."""
 
-    inputs: int = field(256, "activations in an item", min=1, max=1024)
+    inputs: int = field(256, "activations in an item", min=1, max=4096)
     trees: int = field(16, "rows of P that are multiplied at a time", min=1, max=64)
     bits: int = field(4, "width of an activation and of a result, signed", unit="bits", min=2, max=8)
-    max_inputs: int = field(4096, "activations that are summed at most, at least inputs", min=1, max=1 << 16)
-    levels: int = field(7, "full adders in a row between registers", min=3, max=16)
+    max_inputs: int = field(4096, "activations that are summed at most, at least inputs", min=1, max=1 << 18)
+    levels: int = field(7, "full adders in a row between registers", min=4, max=16)
 
     PRESETS = {
         "paper": {},

@@ -56,7 +56,7 @@ class Sums(data.StructLayout):
 
 
 class Activations(data.StructLayout):
-    """Results: pre-activation of lane k at ``pre[k * pre_bits:]``, the activation's code at ``code[k * code_bits:]``."""
+    """Results of lane k: ``pre``, pre-activation, at bit ``k * pre_bits``; ``code``, at bit ``k * code_bits``."""
 
     def __init__(self, config):
         super().__init__({"pre": config.lanes * config.pre_bits, "code": config.lanes * config.code_bits})
@@ -67,10 +67,10 @@ class SpeculatorMfu(wiring.Component):
 
     The quotient is rounded half up and not saturated before the bias. Functions and codes: :class:`ActivationCode`;
     sigmoid and tanh are within half a step of the code, ReLU below one (measured over every pre-activation by
-    ``tests/duet/test_speculator_mfu.py``).
+    ``tests/duet/test_speculator_mfu_golden.py``).
 
-    Latency: :attr:`latency` = 3 cycles. Throughput: ``lanes`` results a cycle. ``i.ready`` depends in the same cycle on
-    ``o.ready``: all stages move together. ``pre`` comes from registers, ``code`` from ``pre`` and ``function`` by logic.
+    Latency: :attr:`latency` = 2 cycles. Throughput: ``lanes`` results a cycle. ``i.ready`` depends in the same cycle on
+    ``o.ready``: all stages move together. ``pre`` comes from registers, ``code`` from them and ``function`` by logic.
 
     Source: thesis 5.1.1, step 3 (MFU with ReLU, tanh, sigmoid); the scale and bias a channel are this project's.
 
