@@ -84,9 +84,9 @@ class Command:
         """The engines to which it gives a token."""
         return self._engines(self.signal)
 
-    def is_config(self):
-        """Whether it waits until its engine has ended all commands before it."""
-        return self.engine != Engine.DMA and self.op == WorkOp.CONFIG
+    def waits_for_own(self):
+        """Whether it waits until its engine has ended all commands before it: ``CONFIG``, and all of DMA and CELL."""
+        return self.engine in (Engine.DMA, Engine.CELL) or self.op == WorkOp.CONFIG
 
     def __str__(self):
         names = {int(op): op.name for op in OPERATIONS[self.engine]}

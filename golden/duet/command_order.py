@@ -1,9 +1,10 @@
 """Which commands of the DUET accelerator are ordered by queues and tokens, and which race.
 
 For each command this keeps how many commands of each engine have surely *ended* when it begins, and when it ends. An
-engine's commands begin in order, each when the one before has sent its last read, and end in order; ``CONFIG``, and every
-command of DMA and CELL, begins when all before it have ended; the k-th token taken of a pair of engines is the k-th given. So an engine's own order is
-enough but where a command reads what one before it writes, or writes what one before it holds.
+engine's commands begin in order, each when the one before has sent its last read, and end in order; ``CONFIG``, and
+every command of DMA and CELL, begins when all before it have ended; the k-th token taken of a pair of engines is the
+k-th given. So the order of SPEC's and EXEC's own commands is enough but where one reads what one before it writes, or
+writes what one before it holds.
 """
 
 import collections
@@ -31,7 +32,7 @@ class CommandOrder:
         """Command ``number`` (of the stream) takes its tokens and begins."""
         engine, begun = command.engine, self._begun[command.engine]
         self._commands[engine].append((number, command))
-        if command.is_config() or engine in (Engine.DMA, Engine.CELL):
+        if command.waits_for_own():
             np.maximum(begun, self._ended[engine], out=begun)
         for giver in command.waits_for():
             np.maximum(begun, self._given[giver, engine].popleft(), out=begun)

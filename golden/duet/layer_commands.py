@@ -13,6 +13,8 @@ from golden.duet.speculator_mapping import layer_words
 __all__ = ["ConvPlace", "ConfigWriter", "exec_conv_words", "exec_gate_words", "fills", "job_words", "order_lines",
            "register_words", "spec_conv_words"]
 
+_UNUSED = 14  # of the Speculator: positions that no tile has
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvPlace:
@@ -105,9 +107,10 @@ def spec_conv_words(mapping, speculation, place, *, first=0, n=None):
     """Configuration of SPEC, for a ``SpeculatorMapping``; ``first`` and ``n`` as in :func:`exec_conv_words`."""
     n = mapping.outputs - first if n is None else n
     part = speculation.part(first, n)
-    values = _conv_registers(mapping, speculation.load_table, place, first) | dict(n=n, project=1)
-    return (layer_words(speculation.layer, mapping.sizes.segment) + register_words(Engine.SPEC, values)
-            + job_words(part))
+    values = _conv_registers(mapping, speculation.load_table, place, first) | dict(project=1)
+    unused = mapping.sizes.segment - mapping.tile[0] * mapping.tile[1]
+    return [*layer_words(speculation.layer, mapping.sizes.segment), (_UNUSED, unused),
+            *register_words(Engine.SPEC, values), *job_words(part)]
 
 
 def job_words(part, pre_bits=8):

@@ -11,7 +11,7 @@ __all__ = ["SpeculationEngine"]
 
 _LAYER = ("gate", "groups", "passes", "group_rows", "k_rows", "p_shift", "block_width", "tile_width", "stride_y",
           "stride_x", "origin_y", "origin_x", "keep_order")
-_CLEAR_COUNTERS, _THRESHOLDS, _TAPS = 13, 32, 64
+_CLEAR_COUNTERS, _UNUSED, _THRESHOLDS, _TAPS = 13, 14, 32, 64
 
 
 class SpeculationEngine:
@@ -41,7 +41,7 @@ class SpeculationEngine:
         if address >= FIRST_REGISTER:
             self._registers.write(address, data)
             return
-        known = (*range(_CLEAR_COUNTERS + 1), *range(_THRESHOLDS, _THRESHOLDS + self._sizes.buckets - 1),
+        known = (*range(_UNUSED + 1), *range(_THRESHOLDS, _THRESHOLDS + self._sizes.buckets - 1),
                  *range(_TAPS, _TAPS + self._sizes.max_passes))
         if address not in known:
             raise ValueError(f"address {address:#x} is not allowed: the Speculator has no such word")
@@ -119,7 +119,11 @@ class SpeculationEngine:
     def _tile(self, command):
         layer, registers, segment = self._configured(gate=False), self._registers, self._sizes.segment
         tile = registers.tile_number(command.b, command.c)
-        job = self._job(registers.inside(command.b, command.c))
+        valid = registers.inside(command.b, command.c)
+        unused = self._words.get(_UNUSED, 0)
+        if valid[segment - unused:].any():
+            raise ValueError(f"unused = {unused} is not allowed: outputs at the end of the tile are inside the image")
+        job = self._job(valid)
         if job.project:
             loads = list(registers.loads(command.b, command.c))
             if registers["groups"] != layer.groups:

@@ -152,7 +152,8 @@ def _mapped(layer, p, speculations, sizes, load_table=()):
     for speculation in speculations:
         for name, ours, theirs in (("input_bits", size.bits, "bits"), ("weight_bits", size.bits, "bits"),
                                    ("scale_bits", size.scale_bits, None), ("bias_bits", size.bias_bits, None),
-                                   ("pre_bits", size.pre_bits, None), ("code_bits", size.code_bits, None)):
+                                   ("pre_bits", size.pre_bits, None), ("code_bits", size.code_bits, None),
+                                   ("input_shift", 16 - size.bits, None)):
             if getattr(speculation.formats, name) != ours:
                 raise ValueError(f"{name} = {getattr(speculation.formats, name)} is not allowed: the Speculator has "
                                  f"{theirs or name} = {ours}")

@@ -57,11 +57,6 @@ def random_lines(rng, count, sizes):
     return lines * (rng.random(lines.shape) < 0.7)
 
 
-def bounce(giver):
-    """A command of CELL that waits for ``giver`` and gives the token back: what the giver wrote is there then."""
-    return Command(Engine.CELL, CellOp.CONFIG, wait=giver, signal=giver, b=1, a=1)
-
-
 def copy(sizes, rng):
     """LOAD with maps, then STORE of the lines and of the maps."""
     image = DramImage(sizes.line_words)
@@ -70,7 +65,7 @@ def copy(sizes, rng):
     results = {"lines": (image.reserve(3), 3), "maps": (image.reserve(4), 4)}
     queues = Queues()
     queues.add(Command(Engine.DMA, CopyOp.LOAD, signal=CELL, flags=1, a=source, b=7, c=5, d=2))
-    queues.add(bounce(DMA))
+    queues.add(Command(Engine.CELL, CellOp.CONFIG, wait=DMA, signal=DMA, b=1, a=1))
     queues.add(Command(Engine.DMA, CopyOp.STORE, wait=CELL, a=results["lines"][0], b=8, c=3))
     queues.add(Command(Engine.DMA, CopyOp.STORE, flags=1, a=results["maps"][0], b=3, c=4))
     return Sample(sizes=sizes, commands=queues.merge(), dram=image.image(), results=results, parts=dict(lines=lines))
@@ -85,13 +80,10 @@ def fetch(sizes, rng, row_lines=3):
     count, chosen = min(words, 5), int(chosen_map.sum()) * row_lines
     results = {"some": (image.reserve(chosen), chosen), "all": (image.reserve(count * row_lines), count * row_lines)}
     queues = Queues()
-    queues.add(Command(Engine.DMA, CopyOp.LOAD, signal=CELL, flags=1, a=bits, b=0, c=1, d=1))
-    queues.add(bounce(DMA))
-    queues.add(Command(Engine.DMA, CopyOp.FETCH, wait=CELL, flags=row_lines << 1, a=rows, b=0, c=1, d=words))
-    queues.add(Command(Engine.DMA, CopyOp.FETCH, signal=CELL, flags=row_lines << 1 | 1, a=rows, b=words * row_lines,
-                       d=count))
-    queues.add(bounce(DMA))
-    queues.add(Command(Engine.DMA, CopyOp.STORE, wait=CELL, a=results["some"][0], b=0, c=results["some"][1]))
+    queues.add(Command(Engine.DMA, CopyOp.LOAD, flags=1, a=bits, b=0, c=1, d=1))
+    queues.add(Command(Engine.DMA, CopyOp.FETCH, flags=row_lines << 1, a=rows, b=0, c=1, d=words))
+    queues.add(Command(Engine.DMA, CopyOp.FETCH, flags=row_lines << 1 | 1, a=rows, b=words * row_lines, d=count))
+    queues.add(Command(Engine.DMA, CopyOp.STORE, a=results["some"][0], b=0, c=results["some"][1]))
     queues.add(Command(Engine.DMA, CopyOp.STORE, a=results["all"][0], b=words * row_lines, c=results["all"][1]))
     return Sample(sizes=sizes, commands=queues.merge(), dram=image.image(), results=results,
                   parts=dict(chosen=chosen_map[0], rows=rows_lines.reshape(words, row_lines, words)))

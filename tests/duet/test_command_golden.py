@@ -39,9 +39,12 @@ def test_engines():
         command.wait = 0
 
 
-def test_configs():
-    assert Command(Engine.CELL, CellOp.CONFIG).is_config() and Command(Engine.SPEC, WorkOp.CONFIG).is_config()
-    assert not Command(Engine.DMA, CopyOp.LOAD).is_config() and not Command(Engine.EXEC, WorkOp.TILE).is_config()
+def test_order_of_an_engine():
+    for command in (Command(Engine.CELL, CellOp.UPDATE), Command(Engine.DMA, CopyOp.LOAD),
+                    Command(Engine.SPEC, WorkOp.CONFIG), Command(Engine.EXEC, WorkOp.CONFIG)):
+        assert command.waits_for_own()
+    for op in (WorkOp.FILL, WorkOp.TILE, WorkOp.GATE):
+        assert not Command(Engine.EXEC, op).waits_for_own() and not Command(Engine.SPEC, op).waits_for_own()
 
 
 def test_text():

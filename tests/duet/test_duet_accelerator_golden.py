@@ -116,7 +116,8 @@ def test_order_of_engines_does_not_matter(name):
 
 @pytest.mark.parametrize("fields", [
     dict(), dict(pooling=2, height=9, width=7), dict(kernel=1, padding=0, in_channels=8),
-    dict(kernel=(1, 3), padding=0), dict(pooling=(2, 1), height=8), dict(kernel=2, padding=1), dict(in_channels=2, out_channels=16),
+    dict(kernel=(1, 3), padding=0), dict(pooling=(2, 1), height=8), dict(kernel=2, padding=1),
+    dict(in_channels=2, out_channels=16),
 ])
 @pytest.mark.parametrize("modes", [dict(speculate=False), dict(use_order=False, use_imap=False), dict()])
 def test_convolutions(fields, modes):
@@ -194,8 +195,6 @@ def find(program, engine, op, nth=0):
 
 
 @pytest.mark.parametrize("name, engine, op, nth", [
-    ("copy", Engine.DMA, CopyOp.STORE, 0),       # of lines that are perhaps not written yet
-    ("fetch", Engine.DMA, CopyOp.FETCH, 0),      # the map
     ("tile_base", Engine.EXEC, WorkOp.CONFIG, 0),  # the inputs
     ("tile_duet", Engine.EXEC, WorkOp.TILE, 0),  # the map
     ("tile_duet", Engine.EXEC, WorkOp.TILE, 3),
@@ -259,7 +258,7 @@ def test_deadlocks():
     ("tile_duet", Engine.SPEC, WorkOp.FILL, dict(d=63), "address = 63"),
     ("tile_duet", Engine.SPEC, WorkOp.TILE, dict(b=3), "tile y = 3"),
     ("tile_duet", Engine.SPEC, WorkOp.TILE, dict(op=3), "gate = 0"),
-    ("tile_duet", Engine.SPEC, WorkOp.CONFIG, dict(b=14), "address 0xe"),
+    ("tile_duet", Engine.SPEC, WorkOp.CONFIG, dict(b=15), "address 0xf"),
     ("tile_duet", Engine.SPEC, WorkOp.CONFIG, dict(b=35), "address 0x23"),
     ("tile_duet", Engine.SPEC, WorkOp.CONFIG, dict(b=0x8017), "address 0x8017"),
     ("tile_duet", Engine.SPEC, WorkOp.CONFIG, dict(b=0x8009, a=16), "row_mask = 0x10"),
@@ -289,7 +288,7 @@ def changed(program, engine, address, data):
 
 @pytest.mark.parametrize("engine, address, data, match", [
     (Engine.SPEC, 4, 31, "k_rows"), (Engine.SPEC, 2, 9, "passes = 9"), (Engine.SPEC, 10, 4, "origin_y = 4"),
-    (Engine.SPEC, 0x8003, 3, "groups = 3"),
+    (Engine.SPEC, 0x8003, 3, "groups = 3"), (Engine.SPEC, 14, 1, "unused = 1"),
     (Engine.SPEC, 0x8006, 17, "entries = 17"), (Engine.SPEC, 0x800e, 33, "n = 33"), (Engine.SPEC, 0x800e, 0, "n = 0"),
     (Engine.SPEC, 0x8011, 256, "threshold = 0x100"), (Engine.SPEC, 0x8013, 510, "weight_base = 510"),
     (Engine.EXEC, 0x8004, 0, "step_y = 0"), (Engine.EXEC, 0x8013, 0, "chunks = 0"),
