@@ -1,10 +1,8 @@
 """One attention head on a simulated lane, dense and with detection, every written word compared with golden."""
 
-import contextlib
 import dataclasses
 import pathlib
 import tempfile
-import threading
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from golden.dota.dsa import integer_head
 from golden.dota.head import plan_head
 from golden.dota.lane import Lane, Statistics
 from golden.dota.program import LaneSize, regions, unpack
+from resilin.progress import followed
 
 __all__ = ["HeadRun", "Mismatch", "ProgramRun", "greatest_tokens", "run_head"]
 
@@ -189,33 +188,9 @@ def _simulate(programs, expected, config, preset, seed, simulator, timeout, prog
     bench = [lane_bench.BenchProgram(name, program.writes, steps[name]) for name, program in programs.items()]
     with tempfile.TemporaryDirectory(prefix="resilin-attention-") as folder:
         lane_bench.store_programs(folder, bench)
-        with _followed(pathlib.Path(folder) / "progress", progress):
+        with followed(pathlib.Path(folder) / "progress", progress):
             result = simulate_component(
                 find("lane").component_class(config), lane_bench.__name__, name="lane", config=config.to_dict(),
                 preset=preset, options={"folder": folder}, seed=seed, simulator=simulator, timeout=timeout, quiet=True,
                 verilog=verilog)
         return lane_bench.load_results(folder, bench), result
-
-
-@contextlib.contextmanager
-def _followed(path, progress):
-    """Pass on the lines that another process adds to a file."""
-    ended = threading.Event()
-
-    def follow():
-        position, last = 0, False
-        while not last:
-            last = ended.wait(0.5)
-            text = path.read_text() if path.is_file() else ""
-            whole = text.rfind("\n") + 1
-            for line in text[position:whole].splitlines():
-                progress(line)
-            position = max(position, whole)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

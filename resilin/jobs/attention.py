@@ -4,19 +4,18 @@ import contextlib
 import pathlib
 import shlex
 import sys
-import threading
 import time
 import types
 
 from resilin.files import check_folder
 from resilin.options import add_config_arguments, check_seed, make_config, positive
+from resilin.progress import Progress
 
 summary = "attention of a real model on the lane: compare it with the golden model, measure cycles and quality"
 
 DEFAULT_PRESET = "paper"
 MOST_TOKENS = 256
 SYNTHETIC_WIDTHS = {"inputs": 32, "width": 8}
-_HEARTBEAT = 20
 
 
 def add_arguments(parser):
@@ -52,39 +51,6 @@ def add_arguments(parser):
     run_group.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/attention"),
                            help="folder for report.html and report.json (default: build/attention)")
     run_group.add_argument("--json", action="store_true", help="print report.json instead of the summary")
-
-
-class _Progress:
-    """Lines with the time since the start, on stderr; says that it is still there when a step takes long."""
-
-    def __init__(self):
-        self._started = self._last = time.monotonic()
-        self._step, self._ended = "starting", threading.Event()
-
-    def __call__(self, line):
-        self._last = time.monotonic()
-        print(f"[{self._last - self._started:5.0f} s] {line}", file=sys.stderr, flush=True)
-
-    def step(self, line):
-        """Tell that a step begins."""
-        self._step = line
-        self(line)
-
-    @contextlib.contextmanager
-    def alive(self):
-        """Repeat the current step whenever nothing was told for a while."""
-        thread = threading.Thread(target=self._beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join()
-
-    def _beat(self):
-        while not self._ended.wait(1):
-            if time.monotonic() - self._last >= _HEARTBEAT:
-                self(f"... {self._step}")
 
 
 def _precision(args):
@@ -193,7 +159,7 @@ def _settings(args, text):
 def run(args):
     from resilin.registry import find
 
-    tell = _Progress()
+    tell = Progress()
     config = make_config(find("lane"), args)
     rank, text = _check(args)
     tokens = _tokens(args, config, rank)
