@@ -60,17 +60,20 @@ BLOCKS = (
     Block("mfu", "dota", "Mfu", "MfuConfig", "multi-function unit: softmax, quantize, dequantize"),
     Block("lane", "dota", "Lane", "LaneConfig", "one compute lane: SRAM, RMMU, Detector, Scheduler, MFU, sequencer",
           vectors=("whole_heads", "large_commands")),
-    Block("systolic_array", "duet", "SystolicArray", "SystolicArrayConfig", "INT4 matrix products, output stationary"),
-    Block("reorder_unit", "duet", "ReorderUnit", "ReorderUnitConfig", "order of the channels by work, in buckets"),
     Block("quantizer", "duet", "Quantizer", "QuantizerConfig", "most significant bits of the Speculator's activations"),
     Block("projection", "duet", "Projection", "ProjectionConfig", "ternary matrix times activations, from adders only"),
     Block("speculator_mfu", "duet", "SpeculatorMfu", "SpeculatorMfuConfig", "approximate pre-activations, activations"),
     Block("switching_map", "duet", "SwitchingMap", "SwitchingMapConfig", "which outputs need the accurate computation"),
+    Block("systolic_array", "duet", "SystolicArray", "SystolicArrayConfig", "INT4 matrix products, output stationary"),
+    Block("reorder_unit", "duet", "ReorderUnit", "ReorderUnitConfig", "order of the channels by work, in buckets"),
+    Block("speculator", "duet", "Speculator", "SpeculatorConfig", "approximate modules: switching maps, gates, orders"),
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
     Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
     Block("executor", "duet", "Executor", "ExecutorConfig", "array of elements that computes what the maps ask for"),
     Block("global_buffer", "duet", "GlobalBuffer", "GlobalBufferConfig", "on-chip memory of lines and of map bits"),
     Block("cell_unit", "duet", "CellUnit", "CellUnitConfig", "state update of LSTM and GRU cells after the gates"),
+    Block("duet_accelerator", "duet", "DuetAccelerator", "DuetAcceleratorConfig",
+          "Speculator and Executor around a global buffer, run by commands"),
 )
 
 

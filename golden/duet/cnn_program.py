@@ -92,8 +92,8 @@ def cnn_program(layers, image, sizes, mode, *, speculate_first=False, store_maps
     """The :class:`CnnProgram` of ``layers`` (of :class:`CnnLayer`) for ``image`` INT16 (channels, height, width).
 
     ``sizes``: ``AcceleratorSizes``; ``mode``: ``Mode``. ``speculate_first``: the first layer too, whose input comes
-    from outside. ``store_maps``: all maps are stored as results. Raises ``ValueError`` for what the machine cannot run, and
-    where the GlobalBuffer is too small.
+    from outside. ``store_maps``: all maps are stored as results. Raises ``ValueError`` for what the machine cannot run,
+    and where the GlobalBuffer is too small.
     """
     return _Builder(layers, image, sizes, mode, speculate_first, store_maps).build()
 

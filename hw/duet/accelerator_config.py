@@ -45,7 +45,7 @@ class DuetAcceleratorConfig(SpeculatorConfig, ExecutorConfig, GlobalBufferConfig
             if getattr(self, name) & (getattr(self, name) - 1):
                 raise ConfigError(name, getattr(self, name), "a power of two")
         if self.rows > self.segment:
-            raise ConfigError("rows", self.rows, f"at most segment = {self.segment}, the words of a segment of an order")
+            raise ConfigError("rows", self.rows, f"at most segment = {self.segment}, the words of an order's segment")
         if self.dram_bits > self.line_bits:
             raise ConfigError("dram_bits", self.dram_bits, f"at most {self.line_bits}, a line")
         if self.cell_lanes > self.segment:

@@ -123,7 +123,8 @@ class DuetAccelerator(wiring.Component):
             free = ~bus.held if index else 1
             m.d.comb += [
                 port.payload.eq(reader.read.payload), port.valid.eq(reader.read.valid & free),
-                reader.read.ready.eq(port.ready & free), reader.data.eq(buffer.data.payload), reader.map.eq(buffer.map.payload),
+                reader.read.ready.eq(port.ready & free),
+                reader.data.eq(buffer.data.payload), reader.map.eq(buffer.map.payload),
             ]
         # The Speculator first: what it writes never waits, so that its timing does not depend on anybody's results.
         for index, write in enumerate((*spec_writer.write, result_writer.write, cell.write)):

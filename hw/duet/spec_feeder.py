@@ -95,7 +95,7 @@ class SpecFeeder(wiring.Component):
         m.d.sync += held.eq(held + takes - self.released)
 
         m.d.comb += [
-            self.jobs.p.project.eq(Mux(gate, r.project, 1)), self.jobs.p.function.eq(r.function),
+            self.jobs.p.project.eq(r.project), self.jobs.p.function.eq(r.function),
             self.jobs.p.threshold.eq(r.threshold), self.jobs.p.q_shift.eq(r.q_shift), self.jobs.p.n.eq(r.n),
             self.jobs.p.weight_base.eq(r.weight_base), self.jobs.p.table_base.eq(r.table_base),
             self.jobs.p.valid.eq(block.valid),
@@ -144,7 +144,9 @@ class SpecFeeder(wiring.Component):
                 with m.State(f"SETUP_{index + 1}"):
                     m.next = f"SETUP_{index + 2}" if index + 1 < TileBlock.latency else "ROOM"
             with m.State("ROOM"):
-                with m.If(room):
+                with m.If(~r.project):
+                    m.next = "JOB"
+                with m.Elif(room):
                     m.d.comb += takes.eq(1)
                     m.next = "LINES"
             with m.State("LINES"):

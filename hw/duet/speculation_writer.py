@@ -78,14 +78,14 @@ class SpeculationWriter(wiring.Component):
         # Order of a tile, a segment as soon as R IDs are there.
         job, write = order_jobs.o, self.write[1]
         ids = Signal(data.ArrayLayout(16, rows), reset_less=True)
-        slot, segment = Signal(range(rows)), Signal(16)
+        slot, segment = Signal(range(rows + 1)), Signal(16)
         full, last = Signal(), Signal()
         of_tile = job.valid & ~job.p.empty & ~job.p.gate
-        ends = Signal()
-        written = Signal()
+        ends, written = Signal(), Signal()
         m.d.comb += [
-            order.ready.eq(of_tile & ~full), write.valid.eq(full & (~last | self.ended.ready)),
-            write.p.data_enable.eq(1), write.p.mask.eq((1 << rows) - 1), write.p.data.eq(ids.as_value()),
+            # The next ID comes while the segment before it is written.
+            order.ready.eq(of_tile & (~full | written & ~last)), write.valid.eq(full & (~last | self.ended.ready)),
+            write.p.data_enable.eq(1), write.p.mask.eq((1 << slot) - 1), write.p.data.eq(ids.as_value()),
             write.p.data_address.eq(job.p.line + (segment >> group_bits)), write.p.column.eq(segment),
             written.eq(write.valid & write.ready),
             ends.eq(Mux(of_tile, full & last & write.ready, job.p.empty | (gate_done != 0))),
@@ -94,9 +94,10 @@ class SpeculationWriter(wiring.Component):
             leaves.eq(job.valid & job.ready & ~job.p.empty),
         ]
         m.d.sync += gate_done.eq(gate_done + (map_done & gate) - (job.valid & job.ready & job.p.gate & ~job.p.empty))
-        with m.If(order.valid & order.ready):
-            m.d.sync += [ids[slot].eq(order.p.channel), slot.eq(slot + 1), last.eq(order.p.last),
-                         full.eq(order.p.last | (slot == rows - 1))]
         with m.If(written):
             m.d.sync += [full.eq(0), slot.eq(0), segment.eq(Mux(last, 0, segment + 1))]
+        with m.If(order.valid & order.ready):
+            place = Mux(full, 0, slot)
+            m.d.sync += [ids[place].eq(order.p.channel), slot.eq(place + 1), last.eq(order.p.last),
+                         full.eq(order.p.last | (place == rows - 1))]
         return m

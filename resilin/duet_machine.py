@@ -1,0 +1,49 @@
+"""The golden models' view of a DuetAccelerator: its sizes, and what its cycles depend on."""
+
+import dataclasses
+
+from golden.duet.accelerator_sizes import AcceleratorSizes
+from golden.duet.cycles import MachineTiming
+from golden.duet.sizes import Sizes
+from golden.duet.speculator import SpeculatorSize
+from golden.duet.speculator_timing import TimingSize
+from hw.duet.cell_unit import CellUnit
+from hw.duet.line_memory import LineMemory
+from hw.duet.projection import ProjectionConfig
+from hw.duet.speculator import Speculator
+from hw.duet.speculator_mfu import SpeculatorMfu
+from hw.duet.switching_map import SwitchingMap
+
+__all__ = ["machine_timing", "sizes_of"]
+
+
+def _part(cls, config, **others):
+    """An object of a golden dataclass, its fields from the fields of the same name of a configuration."""
+    names = [spec.name for spec in dataclasses.fields(cls) if spec.name not in others and hasattr(config, spec.name)]
+    return cls(**{name: getattr(config, name) for name in names}, **others)
+
+
+def sizes_of(config):
+    """The :class:`AcceleratorSizes` of a :class:`hw.duet.accelerator_config.DuetAcceleratorConfig`."""
+    return _part(AcceleratorSizes, config, executor=_part(Sizes, config), speculator=_part(SpeculatorSize, config))
+
+
+def machine_timing(config, latency=2):
+    """The :class:`MachineTiming` of a configuration; ``latency`` of the DRAM, by default that of the test bench."""
+    speculator = Speculator(config.speculator)
+    array = speculator.array.config
+    projection = ProjectionConfig(inputs=config.lanes, trees=config.trees, bits=config.bits,
+                                  max_inputs=config.lanes * config.max_passes)
+    size = _part(TimingSize, config, array_depth=array.depth, projection_latency=projection.latency,
+                 array_latency=array.latency, result_latency=SpeculatorMfu.latency + SwitchingMap.latency)
+    line, entry = config.line_bits, config.scale_bits + config.bias_bits
+    entries = line // 32
+    buffers = (LineMemory(line, config.trees * config.lanes * 2, config.projection_rows),
+               LineMemory(line, config.array_cols * config.bits, config.weight_rows, config.weight_banks),
+               LineMemory(entries * entry, entry, config.table_entries, config.table_banks))
+    return MachineTiming(
+        rows=config.rows, cols=config.cols, segment=config.segment, speculator=size,
+        tag_words=config.executor.tag_words, beats=line // config.dram_bits, latency=latency,
+        queue_depth=config.queue_depth, cell_items=config.segment // config.cell_lanes,
+        cell_latency=CellUnit.latency, reorder_latency=speculator.results.reorder.config.latency,
+        fill_beats=tuple(buffer.beats for buffer in buffers))

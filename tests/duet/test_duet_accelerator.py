@@ -1,0 +1,169 @@
+"""The accelerator against its golden model: whole programs, the DRAM they leave compared word for word."""
+
+import dataclasses
+
+import cocotb
+import pytest
+
+from golden.duet.cell_unit import Cell
+from golden.duet.cnn_program import cnn_program
+from golden.duet.command import CopyOp, Engine, WorkOp
+from golden.duet.mode import Mode
+from golden.duet.rnn_program import rnn_program
+from golden.duet.speculator_mfu import Function
+from hw.config import ConfigError
+from hw.duet.duet_accelerator import DuetAcceleratorConfig
+from resilin.simulate import simulate
+from sim.coverage import Coverage, NotCovered, merge
+
+from .accelerator_programs import PROGRAMS, gate
+from .bench_duet_accelerator import POINTS, Harness, coverage
+from .test_program_golden import network, random_cell
+
+#: Address of a job's threshold among the registers of SPEC.
+THRESHOLD = 0x8011
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.3, 0.8])
+async def small_programs(dut, stall):
+    """Copies, fetches, tiles and gates, one after another."""
+    h = Harness(dut)
+    await h.begin(stall)
+    for _ in range(2):
+        for make in PROGRAMS.values():
+            await h.program(make(h.sizes, h.rng))
+    await h.bench.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+@cocotb.parametrize(mode=[mode.name for mode in Mode])
+async def convolutions(dut, mode, stall):
+    """Two or three layers: the Speculator works on the next one while the Executor works on this one."""
+    h = Harness(dut)
+    await h.begin(stall)
+    for shape, *layers in (
+            ((3, 9, 7), dict(out_channels=5, padding=1, pooling=2), dict(out_channels=6, padding=1),
+             dict(out_channels=3, kernel=1)),
+            ((2, 7, 8), dict(out_channels=3, padding=1, pooling=(2, 1)), dict(out_channels=9, kernel=2))):
+        layers, image = network(int(h.rng.integers(1000)), h.sizes, shape, *layers)
+        await h.program(cnn_program(layers, image, h.sizes, Mode[mode], speculate_first=True, store_maps=True))
+        await h.program(cnn_program(layers, image, h.sizes, Mode[mode]))
+    await h.bench.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+@cocotb.parametrize(mode=["BASE", "DUET"])
+@cocotb.parametrize(kind=["LSTM", "GRU"])
+async def recurrent_cells(dut, kind, mode, stall):
+    """Two cells over four steps, gate after gate."""
+    h = Harness(dut)
+    await h.begin(stall)
+    cells = [random_cell(h.rng, h.sizes, Cell[kind], inputs, width) for inputs, width in ((5, 11), (9, 4))]
+    inputs = [h.rng.integers(-32768, 32768, (4, cell.inputs)) for cell in cells]
+    await h.program(rnn_program(cells, inputs, h.sizes, Mode[mode]))
+    await h.bench.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(mode=["BOS", "DUET"])
+async def parted_layers(dut, mode):
+    """Layers whose weights do not fit in the GlobalBuffer: part after part, of tiles projected once."""
+    h = Harness(dut)
+    await h.begin()
+    sizes = dataclasses.replace(h.sizes, lines=320)
+    layers, image = network(int(h.rng.integers(1000)), sizes, (4, 4, 3), dict(out_channels=7, padding=1),
+                            dict(out_channels=16, padding=1), dict(out_channels=15, kernel=2))
+    program = cnn_program(layers, image, sizes, Mode[mode])
+    assert max(len(parts) for parts in program.parts) > 1
+    await h.program(dataclasses.replace(program, sizes=h.sizes))
+    await h.bench.finish()
+
+
+@cocotb.test()
+async def cycles(dut):
+    """Every command of every engine ends in the cycle that the cycle model says."""
+    h = Harness(dut)
+    await h.begin()
+    for make in PROGRAMS.values():
+        await h.timed(make(h.sizes, h.rng))
+    for neurons in (1, h.sizes.executor.rows + 1, 2 * h.sizes.line_words - 1):
+        for function in (Function.NONE, Function.TANH):
+            await h.timed(gate(h.sizes, h.rng, function=function, neurons=neurons,
+                               inputs=int(h.rng.integers(1, 3 * h.sizes.line_words))))
+    for mode in Mode:
+        height, width = (int(side) for side in h.rng.integers(4, 10, 2))
+        layers, image = network(int(h.rng.integers(1000)), h.sizes, (3, height, width),
+                                dict(out_channels=int(h.rng.integers(1, 8)), padding=1, pooling=2),
+                                dict(out_channels=int(h.rng.integers(1, 8)), padding=1), dict(out_channels=3, kernel=1))
+        await h.timed(cnn_program(layers, image, h.sizes, mode))
+    for kind in Cell:
+        for mode in (Mode.BASE, Mode.DUET):
+            cells = [random_cell(h.rng, h.sizes, kind, inputs, width) for inputs, width in ((5, 11), (9, 4))]
+            inputs = [h.rng.integers(-32768, 32768, (3, cell.inputs)) for cell in cells]
+            await h.timed(rnn_program(cells, inputs, h.sizes, mode))
+    await h.bench.finish()
+
+
+@cocotb.test()
+async def nothing_to_fetch(dut):
+    """A gate none of whose neurons is sensitive."""
+    h = Harness(dut)
+    await h.begin()
+    program = gate(h.sizes, h.rng)
+    threshold = next(index for index, command in enumerate(program.commands)
+                     if command.engine == Engine.SPEC and command.op == WorkOp.CONFIG and command.b == THRESHOLD)
+    commands = list(program.commands)
+    commands[threshold] = dataclasses.replace(commands[threshold], a=0xff)  # -1: no magnitude is so small
+    _, golden = await h.program(dataclasses.replace(program, commands=tuple(commands)))
+    assert golden.moved[CopyOp.FETCH] == 0
+    coverage.hit("DMA FETCH none")
+    await h.bench.finish()
+
+
+@cocotb.test()
+async def reset_in_work(dut):
+    """A reset at any moment leaves nothing behind."""
+    h = Harness(dut)
+    await h.begin(0.2)
+    makers = list(PROGRAMS.values())
+    for _ in range(12):
+        await h.part(makers[h.rng.integers(len(makers))](h.sizes, h.rng), int(h.rng.integers(1, 1500)))
+        await h.program(makers[h.rng.integers(len(makers))](h.sizes, h.rng))
+    await h.bench.finish()
+
+
+# ---- under pytest -----------------------------------------------------------------------------------------------
+
+
+def test_bit_exact_and_covered():
+    merge("duet_accelerator", POINTS, [simulate("duet_accelerator", preset="small", seed=1, timeout=1200)]).check()
+
+
+def test_wrong_expectation_fails():
+    with pytest.raises(AssertionError, match="lines of the DRAM differ"):
+        simulate("duet_accelerator", preset="small", options={"corrupt": True}, testcase="nothing_to_fetch")
+
+
+def test_wrong_cycle_fails():
+    with pytest.raises(AssertionError, match="ends in cycle"):
+        simulate("duet_accelerator", preset="small", options={"late": True}, testcase="cycles")
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_cycles(seed):
+    simulate("duet_accelerator", preset="small", seed=seed, testcase="cycles")
+
+
+def test_missing_point_fails():
+    with pytest.raises(NotCovered, match="reset in mid-work"):
+        Coverage("duet_accelerator", POINTS).check()
+
+
+@pytest.mark.parametrize("field, value", [("rows", 3), ("dram_bits", 48), ("dram_bits", 256), ("cell_lanes", 8),
+                                          ("address_bits", 3), ("lut_entries", 5)])
+def test_config_refuses(field, value):
+    with pytest.raises(ConfigError, match=field):
+        DuetAcceleratorConfig.preset("small", {field: value})
