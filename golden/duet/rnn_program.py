@@ -323,8 +323,8 @@ class _Builder:
             self._copy(CopyOp.STORE, self.h_result + (step - 1) * self.h_lines, self._h_line(step), self.h_lines,
                        wait=_CELL)
         if step + 1 < len(self.inputs):
-            self._copy(CopyOp.LOAD, self.x_dram + (step + 1) * self.x_lines, self._vector(step + 1), self.x_lines,
-                       signal=_CELL)
+            # Fetches of this step follow: x is there before the Executor, and so h, is ready.
+            self._copy(CopyOp.LOAD, self.x_dram + (step + 1) * self.x_lines, self._vector(step + 1), self.x_lines)
 
     def _fetch(self, number, fetches):
         _, name, block = fetches[number]
@@ -387,7 +387,7 @@ class _Builder:
             signal |= _SPEC
         if not last and next(iter(self.gates.values())).job is None:
             signal |= _EXEC
-        self.queues.add(Command(Engine.CELL, CellOp.UPDATE, wait=_EXEC | (0 if last else _DMA), signal=signal),
+        self.queues.add(Command(Engine.CELL, CellOp.UPDATE, wait=_EXEC, signal=signal),
                         self.cell.width)
 
 
