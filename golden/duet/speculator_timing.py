@@ -48,8 +48,8 @@ class JobTimes:
 class SpeculatorTiming:
     """The jobs of a layer one after another, from when each is offered and its tile is complete.
 
-    ``size``: a :class:`TimingSize`; ``layer``: a :class:`golden.duet.speculator.Layer`; ``unused``: positions at the end
-    of a tile that are left out. All streams of results are taken at once.
+    ``size``: a :class:`TimingSize`; ``layer``: a :class:`golden.duet.speculator.Layer`; ``unused``: positions at the
+    end of a tile that are left out. All streams of results are taken at once.
     """
 
     def __init__(self, size, layer, unused=0):

@@ -25,9 +25,9 @@ class ActivationBuffer(wiring.Component):
     Two tiles (vectors) at once where ``double``, in the halves of the rows; else one. ``lines.ready`` is 0 while there
     is no room. Each bank is read at a row of its own.
 
-    Latency: a tile whose last line is taken in cycle t is ``loaded`` in t + 2 (:attr:`latency`; the Quantizer's register
-    and the memory); a read takes 1 cycle and its data stays. A tile is used in two steps: ``finish`` goes on to the
-    next one, ``release`` gives back its room, after its last read.
+    Latency: a tile whose last line is taken in cycle t is ``loaded`` in t + 2 (:attr:`latency`; the Quantizer's
+    register and the memory); a read takes 1 cycle and its data stays. A tile is used in two steps: ``finish`` goes on
+    to the next one, ``release`` gives back its room, after its last read.
 
     Members
     -------

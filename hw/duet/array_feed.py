@@ -30,7 +30,7 @@ class ArrayFeed(wiring.Component):
     jobs: In(stream of :class:`ArrayJob`); taken with the last step of the job before
     complete: In(2); read_enable, read_half, row, lane: Out; column: In: of :class:`QdrInputBuffer`
     weight_enable, weight_row: Out; weights: In: of the QDR weight buffer
-    active: Out, a job is at work; issue: Out, a step is issued; finish: Out, it is the job's last, of half ``read_half``
+    active: Out, a job is at work; issue: Out, a step is issued; finish: Out, it is the job's last
     operands: Out(stream of :class:`hw.duet.systolic_array.Operands`)
     """
 

@@ -6,14 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.stream.hold import assert_hold
 
-__all__ = ["ChannelFeed", "ChannelSums"]
-
-
-class ChannelSums(data.StructLayout):
-    """Sums of a channel, position i at bit ``i * acc_bits``, with the channel's scale and bias."""
-
-    def __init__(self, lanes, acc_bits, scale_bits, bias_bits):
-        super().__init__({"acc": lanes * acc_bits, "scale": scale_bits, "bias": signed(bias_bits)})
+__all__ = ["ChannelFeed"]
 
 
 class ChannelFeed(wiring.Component):
@@ -28,23 +21,22 @@ class ChannelFeed(wiring.Component):
     -------
     one_part: In; start: In: begins a job of ``n`` channels from entry ``table_base`` on, only while ``idle``
     table_enable, table_entry: Out; entry: In(scale, bias): of the channel table, a cycle later
-    results: In(stream of :class:`hw.duet.systolic_array.Results`), o: Out(stream of :class:`ChannelSums`)
+    results: In(stream of :class:`hw.duet.systolic_array.Results`), o: Out(stream of
+        :class:`hw.duet.speculator_mfu.Sums`)
     """
 
     latency = 0
 
-    def __init__(self, config, results, assertions=False):
+    def __init__(self, config, results, sums, assertions=False):
         self.config = config
         self.assertions = assertions
         entry = data.StructLayout({"scale": config.scale_bits, "bias": signed(config.bias_bits)})
-        lanes = config.array_rows
-        acc_bits = results["data"].shape // lanes
         super().__init__({
             "one_part": In(1), "start": In(1), "idle": Out(1),
             "n": In(range(config.max_channels + 1)), "table_base": In(range(config.table_entries)),
             "table_enable": Out(1), "table_entry": Out(range(config.table_entries)), "entry": In(entry),
             "results": In(stream.Signature(results)),
-            "o": Out(stream.Signature(ChannelSums(lanes, acc_bits, config.scale_bits, config.bias_bits))),
+            "o": Out(stream.Signature(sums)),
         })
 
     def elaborate(self, platform):
@@ -62,7 +54,8 @@ class ChannelFeed(wiring.Component):
             self.table_enable.eq(active & (~there | joined)),
             self.results.ready.eq(there & (drop | self.o.ready)),
             self.o.valid.eq(there & ~drop & self.results.valid),
-            self.o.p.acc.eq(self.results.p.data), self.o.p.scale.eq(self.entry.scale), self.o.p.bias.eq(self.entry.bias),
+            self.o.p.acc.eq(self.results.p.data),
+            self.o.p.scale.eq(self.entry.scale), self.o.p.bias.eq(self.entry.bias),
         ]
         with m.If(self.table_enable):
             m.d.sync += [there.eq(1), drop.eq(column >= left), column.eq(column + 1),

@@ -11,7 +11,7 @@ __all__ = ["GateOutput", "GateSegment"]
 
 
 class GateSegment(data.StructLayout):
-    """S neurons from ``S * index`` on: ``data``, word w at bit ``16 * w``, and their ``map`` bits; ``last`` of the gate."""
+    """S neurons from ``S * index`` on: ``data``, word w at bit ``16 * w``, their ``map`` bits; ``last`` of the gate."""
 
     def __init__(self, config):
         super().__init__({"index": range(-(-config.max_channels // config.segment)), "data": 16 * config.segment,

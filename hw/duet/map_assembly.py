@@ -12,8 +12,8 @@ __all__ = ["MapAssembly"]
 class MapAssembly(wiring.Component):
     """Joins the parts of each channel's map: for every A channels all maps of part 0 come, then those of part 1, ...
 
-    Each part but the last waits in a queue of A maps. Latency: :attr:`latency` = 0 cycles from the last part. Throughput:
-    a map of a part a cycle. ``i.ready`` depends in the same cycle on ``o.ready``.
+    Each part but the last waits in a queue of A maps. Latency: :attr:`latency` = 0 cycles from the last part.
+    Throughput: a map of a part a cycle. ``i.ready`` depends in the same cycle on ``o.ready``.
 
     Members
     -------

@@ -33,7 +33,8 @@ class QdrInputBuffer(wiring.Component):
     def __init__(self, config):
         self.config = config
         super().__init__({
-            "clear": In(1), "double": In(1), "last_place": In(range(config.segment)), "k_rows": In(range(config.input_rows + 1)),
+            "clear": In(1), "double": In(1), "last_place": In(range(config.segment)),
+            "k_rows": In(range(config.input_rows + 1)),
             "values": In(stream.Signature(config.trees * config.bits, always_ready=True)),
             "begin": In(1), "begin_half": In(1), "complete": Out(2),
             "read_enable": In(1), "read_half": In(1),

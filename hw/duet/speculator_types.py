@@ -23,8 +23,8 @@ class SpeculatorConfig(Config):
     """Sizes of the Speculator (defaults: thesis Table 5.1)."""
 
     cols: int = field(16, "channels of a group, segments of a line", min=1, max=64, power_of_two=True)
-    segment: int = field(16, "words of a segment, pixels of a block, positions of a tile, taps of a pass", min=2, max=64,
-                         power_of_two=True)
+    segment: int = field(16, "words of a segment, pixels of a block, positions of a tile, taps of a pass", min=2,
+                         max=64, power_of_two=True)
     bits: int = field(4, "of quantized activations, projected inputs and QDR weights", unit="bits", choices=(2, 4, 8))
     trees: int = field(16, "projected inputs a cycle", min=2, max=64, power_of_two=True)
     array_rows: int = field(16, "rows of the systolic array, at most segment", min=2, max=64, power_of_two=True)

@@ -14,7 +14,7 @@ class TorusRotate(wiring.Component):
     A barrel shifter turns all lanes by dy * tw + dx; lanes whose x wraps then take the lane tw before.
     Combinational, latency 0. ``lanes`` is a power of two.
 
-    Members: ``i``, ``o``: ``lanes`` lanes of ``width`` bits; ``block_width``: log2 tw; ``dy`` below th, ``dx`` below tw.
+    Members: ``i``, ``o``: ``lanes`` lanes of ``width`` bits; ``block_width``: log2 tw; ``dy`` < th, ``dx`` < tw.
     """
 
     def __init__(self, lanes, width):

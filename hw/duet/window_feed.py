@@ -139,7 +139,7 @@ class WindowFeed(wiring.Component):
             slot = Signal(2, name=f"slot_{bank}")
             m.d.comb += [
                 bank_y.eq(bank >> settings.block_width), bank_x.eq(bank & x_mask),
-                # A window that begins at (dy, dx) of a block has reached the next block where it is above or left of it.
+                # A window that begins at (dy, dx) of a block is in the next block where it is above or left of that.
                 slot.eq(to_banks.o[bank] ^ Cat(slot_x ^ (bank_x < dx), slot_y ^ (bank_y < dy))),
             ]
             with m.If(go):

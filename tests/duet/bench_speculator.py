@@ -5,12 +5,18 @@ import numpy as np
 from golden.duet import speculator as golden
 from golden.duet.projection import encode_ternary
 from golden.duet.speculator_mfu import Function
+from golden.duet.speculator_timing import SpeculatorTiming, TimingSize
 from hw.duet.layer_settings import LayerSettings
+from hw.duet.projection import ProjectionConfig
+from hw.duet.speculator_mfu import SpeculatorMfu
 from hw.duet.speculator_types import ENTRY_BITS, LineKind, SpeculatorConfig
+from hw.duet.switching_map import SwitchingMap
+from hw.duet.systolic_array import SystolicArrayConfig
 from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
+from sim.stream import unpack
 from sim.timed import TimedDriver, TimedMonitor
 
 POINTS = [
@@ -18,9 +24,11 @@ POINTS = [
         "one channel", "all channels", "ragged tile of channels", "inputs kept", "two tiles loaded", "one tile loaded",
         "projected inputs in halves", "projected inputs in one piece", "several passes", "ReLU", "sigmoid", "tanh",
         "no function", "nothing selected", "everything selected")),
-    "convolution several groups", "convolution natural order", "convolution positions outside", "convolution short tile",
-    "convolution words kept from an earlier tile", "ragged segment of a gate", "several functions in a layer",
-    "filled while at work", "configuration waits", "line waits", "reset in mid-work",
+    "convolution several groups", "convolution natural order", "convolution positions outside",
+    "convolution short tile", "convolution words kept from an earlier tile", "ragged segment of a gate",
+    "several functions in a layer",
+    "filled while at work", "configuration waits", "reset in mid-work",
+    *(f"counter {name}" for name in ("projection_waits", "array_waits", "result_waits")),
 ]
 coverage = Coverage("speculator", POINTS)
 
@@ -45,6 +53,7 @@ class Harness:
         self.model = golden.Speculator(self.size)
         self.layer = None
         self.count = 0
+        self.max_shift = self.array().acc_bits + config.scale_bits - config.pre_bits
         self.upper = False  # the half of weights and channel table that this layer uses
 
     async def start(self, drive=None, take=None):
@@ -52,7 +61,8 @@ class Harness:
         drive, take = drive or (lambda: None), take or (lambda: None)
         self.bench = await start(self.dut, timeout=3000)
         self.words, self.lines, self.jobs = (
-            TimedDriver(self.dut, name, stall=drive(), layout=self.ctx.layout(name)) for name in ("config", "line", "jobs"))
+            TimedDriver(self.dut, name, stall=drive(), layout=self.ctx.layout(name))
+            for name in ("config", "line", "jobs"))
         self.boards, self.monitors = {}, {}
         for name, lanes in (("maps", {"map": 1}), ("order", None), ("gates", {"data": 16, "map": 1})):
             self.boards[name] = Scoreboard(name, lanes=lanes, bench=self.bench)
@@ -60,18 +70,40 @@ class Harness:
                                                callback=self.boards[name].check)
         await self.refill()
 
+    def array(self):
+        """Configuration of the systolic array inside."""
+        config = self.config
+        return SystolicArrayConfig(rows=config.array_rows, cols=config.array_cols, bits=config.bits, max_k=config.max_k)
+
+    def timing(self):
+        """The cycle model of this design and layer."""
+        config = self.config
+        array = self.array()
+        projection = ProjectionConfig(inputs=config.lanes, trees=config.trees, bits=config.bits,
+                                      max_inputs=config.lanes * config.max_passes)
+        sizes = {name: getattr(config, name) for name in
+                 ("segment", "trees", "array_rows", "array_cols", "activation_rows", "input_rows")}
+        return SpeculatorTiming(TimingSize(
+            **sizes, array_depth=array.depth, projection_latency=projection.latency, array_latency=array.latency,
+            result_latency=SpeculatorMfu.latency + SwitchingMap.latency), self.layer, self.unused)
+
     async def refill(self):
         """Write all of every memory: nothing that a test before left there, or lost in a reset, stays."""
         for name in ("weight", "channel"):
             self.fill_all(name)
-        groups = self.config.activation_rows // golden.SLOTS
-        layer = golden.Layer(groups=groups, taps=(np.zeros((2, self.config.segment)),))
-        await self.begin(layer)
-        self.put_tile(whole=True)
+        config = self.config
+        groups = min(config.activation_rows // golden.SLOTS, config.input_rows, config.projection_rows)
+        await self.begin(golden.Layer(groups=groups, taps=(np.zeros((2, config.segment)),)))
+        for _ in range(1 if 2 * self.rows > config.activation_rows else 2):
+            self.put_tile(whole=True)
         await self.lines.drain()
 
     def pending(self):
         return sum(board.pending() for board in self.boards.values())
+
+    def counter(self, name):
+        """A performance counter of the design."""
+        return unpack(self.ctx.layout("counters"), int(self.dut.counters.value))[name]
 
     async def settle(self):
         """Wait for every expected result; a hang ends the wait."""
@@ -175,11 +207,17 @@ class Harness:
         self.rows = layer.passes if layer.gate else golden.SLOTS * layer.groups
         self.first = True
 
+    def most(self, n):
+        """The greatest number of channels up to ``n`` whose weights fit in half of the buffer."""
+        config = self.config
+        tiles = config.weight_rows // 2 // (self.layer.k_rows * config.trees)
+        return min(n, config.max_channels, tiles * config.array_cols, config.table_entries // 2)
+
     def random_job(self, **fields):
         config, rng, layer = self.config, self.rng, self.layer
         k = layer.k_rows * config.trees
         half = config.weight_rows // 2
-        most = min(config.max_channels, half // k * config.array_cols, config.table_entries // 2)
+        most = self.most(config.max_channels)
         n = int(rng.choice([1, most, rng.integers(1, most + 1), rng.integers(1, most + 1)]))
         n = fields.get("n", n)
         tiles = -(-n // config.array_cols)
@@ -188,7 +226,7 @@ class Harness:
         values = dict(
             n=n, project=bool(self.first or rng.integers(4)), function=function,
             threshold=int(rng.choice([low, high, 0, 30, rng.integers(low, high + 1)])),
-            q_shift=int(rng.integers(2, k.bit_length() + 8)),
+            q_shift=int(rng.integers(2, min(k.bit_length() + 8, self.max_shift + 1))),
             weight_base=int(half * self.upper + rng.integers(half - tiles * k + 1)),
             table_base=int(config.table_entries // 2 * self.upper + rng.integers(config.table_entries // 2 - n + 1)),
             valid=tuple(bool(bit) for bit in rng.integers(0, 4, config.segment) > 0)
@@ -201,7 +239,10 @@ class Harness:
         return job
 
     def put_tile(self, whole=False):
-        """Lines of a random tile or vector: in any order, some in parts, some words not at all unless ``whole``."""
+        """Lines of a random tile or vector: in any order, some in parts, some words not at all unless ``whole``.
+
+        Returns the number of lines.
+        """
         config, rng = self.config, self.rng
         spread = int(rng.choice([1 << 12, 1 << 15]))
         parts, everything = [], (1 << config.segment) - 1
@@ -216,12 +257,12 @@ class Harness:
             last = index == len(parts) - 1
             self.model.activation(int(address), words, [mask >> p & 1 for p in range(config.segment)], last)
             self.put_line(LineKind.ACTIVATION, address, words, mask, int(last))
+        return len(parts)
 
-    def put(self, job, whole=False):
-        """Queue a job, with its tile where it takes one, and expect its results."""
+    def put(self, job):
+        """Queue a job, with its tile where it takes one, and expect its results; returns the number of lines."""
         config, layer = self.config, self.layer
-        if job.project:
-            self.put_tile(whole)
+        lines = self.put_tile() if job.project else 0
         self.first = False
         self.jobs.put({"project": int(job.project), "function": int(job.function), "threshold": job.threshold,
                        "q_shift": job.q_shift, "n": job.n, "weight_base": job.weight_base,
@@ -239,12 +280,13 @@ class Harness:
                 self.boards["gates"].expect({"index": index, "data": little_endian(z[part], 16),
                                              "map": little_endian(bits[part], 1) ^ self.corrupt,
                                              "last": int(index == segments - 1)}, label)
-            return
+            return lines
         for channel in range(job.n):
             self.boards["maps"].expect({"channel": channel, "map": little_endian(result.map[channel], 1) ^ self.corrupt,
                                         "last": int(channel == job.n - 1)}, label)
         for index, channel in enumerate(result.order):
             self.boards["order"].expect({"channel": int(channel), "last": int(index == job.n - 1)}, label)
+        return lines
 
     # ---- coverage --------------------------------------------------------------------------------------------------
 
@@ -261,7 +303,8 @@ class Harness:
                 "projected inputs in halves": 2 * layer.k_rows <= config.input_rows,
                 "projected inputs in one piece": 2 * layer.k_rows > config.input_rows,
                 "several passes": layer.passes > 1, NAMES[job.function]: True,
-                "nothing selected": not selected.any(), "everything selected": selected.size and selected.all()}.items():
+                "nothing selected": not selected.any(),
+                "everything selected": selected.size and selected.all()}.items():
             self.hit(f"{kind} {what}", reached)
         self.functions.add(job.function)
         self.hit("several functions in a layer", len(self.functions) > 1)

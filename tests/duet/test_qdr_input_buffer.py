@@ -11,8 +11,8 @@ from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
 
-POINTS = ["one half", "both halves", "one position", "some positions", "all positions", "written while the other half is read", "held",
-          "all rows"]
+POINTS = ["one half", "both halves", "one position", "some positions", "all positions",
+          "written while the other half is read", "held", "all rows"]
 coverage = Coverage("qdr_input_buffer", POINTS)
 
 
@@ -116,7 +116,8 @@ def run(overrides, **options):
     simulate_component(QdrInputBuffer(config), __name__, name=name, config=config.to_dict(), options=options)
 
 
-@pytest.mark.parametrize("overrides", [dict(input_rows=8), dict(input_rows=4, trees=2, segment=8, array_rows=8, bits=2)])
+@pytest.mark.parametrize("overrides", [
+    dict(input_rows=8), dict(input_rows=4, trees=2, segment=8, array_rows=8, bits=2)])
 def test_transposed(overrides):
     run(overrides, layers=25)
 

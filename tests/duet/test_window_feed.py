@@ -148,8 +148,9 @@ class Harness:
             self.lines.put({"address": int(address), "mask": mask, "last": int(index == len(parts) - 1),
                             "data": sum((int(word) & 0xffff) << 16 * i for i, word in enumerate(words))})
         small = tile >> 16 - config.bits
-        for g, kk, p, q in itertools.product(range(f["groups"]), range(f["group_rows"]),
-                                             range(1 if f["gate"] else config.segment - f["unused"]), range(f["passes"])):
+        positions = 1 if f["gate"] else config.segment - f["unused"]
+        loops = (f["groups"], f["group_rows"], positions, f["passes"])
+        for g, kk, p, q in itertools.product(*(range(count) for count in loops)):
             x = small[q].T if f["gate"] else np.array([self.pixel(small, g, p, q, t) for t in range(config.segment)])
             row = (g * f["passes"] + q) * f["group_rows"] + kk
             p_bits = config.trees * config.lanes * 2
@@ -190,8 +191,8 @@ async def full_rate(dut):
     h = Harness(dut)
     await h.start()
     for gate in (0, 1):
-        await h.layer(gate=gate, groups=1, k_rows=h.config.projection_rows // 2, group_rows=h.config.projection_rows // 2,
-                      passes=1 + gate, unused=0)
+        rows = h.config.projection_rows // 2
+        await h.layer(gate=gate, groups=1, k_rows=rows, group_rows=rows, passes=1 + gate, unused=0)
         sent, seen = len(h.lines.times), len(h.monitor.times)
         lines = h.put_tile()
         for _ in range(4):
@@ -227,8 +228,8 @@ CONFIG = dict(activation_rows=32, projection_rows=16, input_rows=16, max_passes=
 def run(overrides, **options):
     config = SpeculatorConfig.preset("small", {**CONFIG, **overrides})
     name = "window_feed_" + "_".join(str(value) for value in overrides.values())
-    return simulate_component(Feed(config), __name__, name=name, config=config.to_dict(), options=dict(layers=8, **options),
-                              testcase=options.get("testcase"))
+    return simulate_component(Feed(config), __name__, name=name, config=config.to_dict(),
+                              options=dict(layers=8, **options), testcase=options.get("testcase"))
 
 
 @pytest.mark.parametrize("overrides", [dict(segment=8, array_rows=8), dict(segment=2, array_rows=2, cols=4, bits=2)])
