@@ -106,7 +106,8 @@ def test_gate():
 @pytest.mark.parametrize("changes, match", [
     (dict(formats=dict(pre_bits=9)), "pre_bits = 9"), (dict(formats=dict(input_shift=11)), "input_shift = 11"),
     (dict(formats=dict(input_bits=5)), "input_bits = 5"), (dict(weight=np.full((9, 8), 8)), "weight holds 8"),
-    (dict(weight=np.zeros((9, 9), int)), r"weight has shape \(9, 9\)"), (dict(scale=np.full(9, 256)), "scale holds 256"),
+    (dict(weight=np.zeros((9, 9), int)), r"weight has shape \(9, 9\)"),
+    (dict(scale=np.full(9, 256)), "scale holds 256"),
     (dict(projection=np.zeros((1, 8, 23), int)), "projection has shape"),
     (dict(projection=np.zeros((1, 7, 24), int)), "k_group = 7"),
     (dict(projection=np.zeros((1, 8, 72), int)), "passes = 9"),
