@@ -18,12 +18,12 @@ def add_arguments(parser):
     parser.add_argument("--part", choices=(*PARTS, "all"), default="all", help="which study (default: all)")
     parser.add_argument("--lines", type=positive, default=16, metavar="N",
                         help="rendered lines of text to calibrate on (default: 16)")
-    parser.add_argument("--evaluation-lines", type=positive, default=8, metavar="N",
-                        help="rendered lines to evaluate on; three of a scanned page come on top (default: 8)")
+    parser.add_argument("--evaluation-lines", type=positive, default=6, metavar="N",
+                        help="rendered lines to evaluate on; three of a scanned page come on top (default: 6)")
     parser.add_argument("--image", metavar="FILE", type=pathlib.Path, action="append", default=[],
                         help="read this picture of a line of text as well, in the network study; may be given again")
-    parser.add_argument("--samples", type=positive, default=6000, metavar="N",
-                        help="positions of a layer in the studies of layers and methods (default: 6000)")
+    parser.add_argument("--samples", type=positive, default=12_000, metavar="N",
+                        help="positions of a layer in the studies of layers and methods (default: 12000)")
     parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/duet_study"),
                         help="folder for one JSON file a part (default: build/duet_study)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
