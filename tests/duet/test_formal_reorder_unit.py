@@ -31,7 +31,7 @@ def test_lists_proven_for_ever(buckets, max_channels):
 @pytest.mark.parametrize("lanes, buckets, max_channels, depth", [
     (1, 2, 3, 11), pytest.param(2, 3, 4, 12, marks=pytest.mark.slow)])
 def test_unit_proven(lanes, buckets, max_channels, depth):
-    """All maps and thresholds for ``depth`` cycles from a reset, in which two or three of the greatest tiles come in."""
+    """All maps and thresholds for ``depth`` cycles from a reset, in which two or three of the greatest tiles come."""
     config = ReorderUnitConfig(lanes=lanes, buckets=buckets, max_channels=max_channels)
     prove(flat(formal_reorder_unit.UnitProof(config)), depth=depth, mode="bmc")
 
