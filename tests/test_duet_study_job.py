@@ -22,3 +22,18 @@ def test_methods(tmp_path, capsys):
 def test_bad_requests(arguments, reason, capsys):
     assert main(["run", "duet_study", *arguments]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_tables_of_every_part(capsys):
+    from resilin.jobs import duet_study
+
+    layer = {"variant": "hardware", "layer": "conv3", "k": 8, "zeros": 0.5, "skip": 0.25, "precision": 1.0, "loss": 0.0}
+    row = {"images": "page", "clipping": 0.5, "shift": 12, "budget": 0, "macs_skipped": 0.5, "error": 0.1,
+           "accuracy": 1.0}
+    gate = {"network": "toy", "variant": "float", "wanted": 0.5, "ratio": 0.5, "error": 0.1, "words_equal": 0.75,
+            "read": 0.5}
+    for part, results in (("layers", {"rows": [layer]}), ("gates", [{"network": "toy", "rows": [gate]}]),
+                          ("network", {"inputs": {"reference": {"page": 1.0}, "rows": [row]}})):
+        duet_study._print(part, results)
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("0.250", "words_equal", "0.750", "exact network", "characters read"))

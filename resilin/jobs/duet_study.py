@@ -12,6 +12,7 @@ from resilin.options import positive
 summary = "quality of dual-module inference on trained networks: layers, thresholds, text read, recurrent gates"
 
 PARTS = ("layers", "methods", "network", "gates")
+_CHECKED = 8  # lines of each kind to check a budget on
 
 
 def add_arguments(parser):
@@ -60,15 +61,21 @@ def _methods(args):
 
 def _network(args):
     from golden.duet.convolution_study import network_study
+    from golden.duet.networks import CLIPPING
     from golden.workloads.easyocr import Crnn
-    from golden.workloads.lines import read_line
+    from golden.workloads.lines import page_lines, read_line, rendered_lines
 
     calibration, sets = _lines(args)
-    model = Crnn.load(_tell)
+    model, images = Crnn.load(_tell), [image for image, _ in calibration]
+    # Other lines of the calibration's texts tell what budget to take; what follows from that is seen on new lines.
+    check = {"calibration": rendered_lines("calibration", args.lines + _CHECKED)[args.lines:],
+             "new": rendered_lines("evaluation", args.evaluation_lines + _CHECKED)[args.evaluation_lines:],
+             "new page": page_lines(_tell)[1::2]}
     if args.image:  # there is no other text to compare with than what the exact network reads
-        images = [read_line(path) for path in args.image]
-        sets["own"] = [(image, model.read(image)) for image in images]
-    return network_study(model, [image for image, _ in calibration], sets, progress=_tell)
+        own = [read_line(path) for path in args.image]
+        check["own"] = [(image, model.read(image)) for image in own]
+    return {"inputs": network_study(model, images, sets, progress=_tell),
+            "budgets": network_study(model, images, check, inputs=((CLIPPING, 12),), progress=_tell)}
 
 
 def _gates(args):
@@ -103,11 +110,12 @@ def _print(part, results):
             (row["method"], row["knob"], row["macs_skipped"], row["loss_mean"], max(row["loss"]))
             for row in results["rows"]])
     elif part == "network":
-        lines = [f"exact network: {results['reference']}"] + _table(
-            ("images", "clipping", "shift", "budget", "MACs skipped", "error", "characters read"), [
-                (row["images"], row["clipping"], row["shift"], row["budget"], row["macs_skipped"], row["error"],
-                 row["accuracy"])
-                for row in sorted(results["rows"], key=lambda row: row["images"])])
+        lines = []
+        for study in results.values():
+            lines += [f"exact network: {study['reference']}"] + _table(
+                ("images", "clipping", "shift", "budget", "MACs skipped", "error", "characters read"), [
+                    (row["images"], row["clipping"], row["shift"], float(row["budget"]), row["macs_skipped"],
+                     row["error"], row["accuracy"]) for row in sorted(study["rows"], key=lambda row: row["images"])])
     else:
         lines = []
         for task in results:

@@ -151,3 +151,9 @@ def test_a_channel_that_cannot_be_estimated_keeps_its_mean():
     y = np.stack([small.sum((1, 2)) / 16.0, np.full(600, 2.0)], 1)
     spec = cal.calibrate_speculation(small, y, Function.SIGMOID, 16)
     assert np.abs(spec.pre(small)[:, 1] / 16 - 2).max() < 0.1
+
+
+def test_inputs_are_the_quantizers_and_a_lesser_shift_saturates():
+    x = np.array([-32768, -2049, -1, 0, 4095, 4096, 14335, 16384, 32767])
+    assert np.array_equal(cal.quantized_inputs(x, cal.SpeculatorFormat()), quantize(x))
+    assert cal.quantized_inputs(x, cal.SpeculatorFormat(input_shift=11)).tolist() == [-8, -2, -1, 0, 1, 2, 6, 7, 7]
