@@ -7,8 +7,10 @@ import tempfile
 import numpy as np
 
 from golden.duet.command import CopyOp, Engine
+from golden.duet.cycles import CycleModel
 from golden.duet.program import Program
 from golden.duet.works import Recorder
+from resilin.duet_machine import machine_timing
 from resilin.progress import followed
 
 __all__ = ["Mismatch", "ProgramRun", "compare", "golden_runs", "run_programs"]
@@ -20,11 +22,11 @@ class Mismatch(AssertionError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ProgramRun:
-    """A program's run: what the golden machine says, and cycles and counters of the RTL (None where it was not run).
+    """A program's run: what the golden machine says, and cycles of the RTL, or of the cycle model where it was not run.
 
     ``dram``: INT16 (lines, C S), what the program leaves, all of which is compared; ``works``: number of a command ->
     its work (``golden.duet.works``); ``macs``: multiplications; ``moved``: lines by name of the DMA's operation;
-    ``ends``: for each engine the cycles in which its commands ended; ``counters``: by name.
+    ``ends``: for each engine the cycles in which its commands ended; ``counters``: of the RTL, by name.
     """
 
     program: Program
@@ -32,25 +34,29 @@ class ProgramRun:
     works: dict
     macs: int
     moved: dict
-    ends: list | None = None
+    ends: list
     counters: dict | None = None
 
     @property
     def cycles(self):
-        """Cycles from the first command to the last one's end, None where the RTL was not run."""
-        return None if self.ends is None else max(map(max, filter(None, self.ends)))
+        """Cycles from the first command to the last one's end."""
+        return max(map(max, filter(None, self.ends)))
 
 
-def golden_runs(programs):
-    """``programs``, a dict of name -> Program, one after another on the golden machine: name -> :class:`ProgramRun`."""
-    runs, data, maps = {}, 0, 0
+def golden_runs(programs, config):
+    """``programs``, a dict of name -> Program, one after another on the golden machine: name -> :class:`ProgramRun`.
+
+    ``config``: of the accelerator, which the cycle model takes its latencies from.
+    """
+    runs, data, maps, timing = {}, 0, 0, machine_timing(config)
     for name, program in programs.items():
         machine = Recorder(program.sizes, program.dram)
         machine.data[:], machine.maps[:] = data, maps  # what the program before left
         machine.run(program.commands)
         data, maps = machine.data.copy(), machine.maps.copy()
         runs[name] = ProgramRun(program, machine.dram.copy(), machine.works, machine.macs,
-                                {op.name: int(machine.moved[op]) for op in CopyOp})
+                                {op.name: int(machine.moved[op]) for op in CopyOp},
+                                CycleModel(timing, program.commands, machine.works).ends)
     return runs
 
 
@@ -64,7 +70,7 @@ def run_programs(programs, config, *, preset=None, seed=1, simulator="verilator"
     from resilin.registry import find
     from resilin.simulate import simulate_component
 
-    runs = golden_runs(programs)
+    runs = golden_runs(programs, config)
     with tempfile.TemporaryDirectory(prefix="resilin-duet-") as folder:
         duet_bench.store_programs(folder, [(name, np.array(program.dram, np.int64),
                                             [_fields(command) for command in program.commands])

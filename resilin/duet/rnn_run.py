@@ -58,13 +58,13 @@ def _states(duet, x, c_fraction, switched):
 @dataclasses.dataclass(frozen=True)
 class CellRun:
     """A program's figures. ``wanted`` and ``ratio``: share of insensitive gate outputs, asked for on calibration data
-    and found; ``cycles`` (None without RTL); ``weight_bytes`` of the accurate weights that came from the DRAM,
+    and found; ``cycles`` (the model's without RTL); ``weight_bytes`` of the accurate weights that came from the DRAM,
     ``little_bytes`` of the Speculator's, once; ``macs``; ``error`` of h, relative L2, against float."""
 
     name: str
     wanted: float
     ratio: float
-    cycles: int | None
+    cycles: int
     weight_bytes: int
     little_bytes: int
     macs: int
@@ -82,7 +82,7 @@ def run_cells(cell, duet, x, ratios, config, *, rtl=True, **options):
     chosen = {"BASE": (0.0, duet)} | {f"DUET {100 * ratio:.0f}%": (ratio, duet.at_ratio(ratio)) for ratio in ratios}
     programs = {name: rnn_program([RnnCell.of(switched)], [integers], sizes, Mode.DUET if ratio else Mode.BASE)
                 for name, (ratio, switched) in chosen.items()}
-    runs = run_programs(programs, config, **options) if rtl else golden_runs(programs)
+    runs = run_programs(programs, config, **options) if rtl else golden_runs(programs, config)
     exact, _ = run_cell(cell, x)
     found = []
     for name, (wanted, switched) in chosen.items():

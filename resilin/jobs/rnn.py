@@ -32,7 +32,7 @@ def add_arguments(parser):
     parser.add_argument("--whole", action="store_true",
                         help=f"the RTL runs the whole cell, which takes the preset paper; else {INPUTS} of its "
                              f"inputs and {WIDTH} of its neurons")
-    parser.add_argument("--no-rtl", dest="rtl", action="store_false", help="golden machine only: no cycles")
+    parser.add_argument("--no-rtl", dest="rtl", action="store_false", help="golden machine and cycle model only")
     parser.add_argument("--steps", type=positive, default=4, help="time steps of the programs (default: 4)")
     parser.add_argument("--ratio", type=_ratio, action="append", dest="ratios", metavar="SHARE",
                         help="insensitive ratio on calibration data; may be given again (default: 0.3, 0.5, 0.7)")
@@ -125,15 +125,15 @@ def _report(results):
     for part in results["programs"]:
         base = part["runs"][0]
         how = ("RTL, every word of the DRAM equals the golden machine's" if part["rtl"]
-               else "golden machine, no RTL")
+               else "golden machine and cycle model, no RTL")
         config = part["config"]
         lines += [f"LSTM, {part['inputs']} inputs, {part['width']} neurons, {results['steps']} steps; "
                   f"{config['rows']} x {config['cols']} elements, INT{config['code_bits']} approximations; {how}",
                   f"{'':10}{'wanted':>8}{'ratio':>8}{'cycles':>9}{'speed-up':>10}{'weight bytes':>14}{'of BASE':>9}"
                   f"{'little':>8}{'MACs':>10}{'error of h':>12}"]
         for row in part["runs"]:
-            cycles = ("-", "-") if row["cycles"] is None else (row["cycles"], f"{base['cycles'] / row['cycles']:.2f}")
-            lines.append(f"{row['name']:10}{row['wanted']:8.2f}{row['ratio']:8.2f}{cycles[0]:>9}{cycles[1]:>10}"
+            speed_up = base["cycles"] / row["cycles"]
+            lines.append(f"{row['name']:10}{row['wanted']:8.2f}{row['ratio']:8.2f}{row['cycles']:>9}{speed_up:>10.2f}"
                          f"{row['weight_bytes']:>14}{row['weight_bytes'] / base['weight_bytes']:>9.3f}"
                          f"{row['little_bytes']:>8}{row['macs']:>10}{row['error']:>12.4f}")
         lines.append("")
