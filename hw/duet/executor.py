@@ -94,11 +94,12 @@ class Executor(wiring.Component):
 
         # Maps and tags.
         m.d.comb += [
-            maps.bias_write.eq(settings.bias), maps.bias_shift.eq(layer.bias_shift),
+            maps.bias_write.eq(settings.bias_write), maps.bias_shift.eq(layer.bias_shift),
             maps.write.eq(Mux(bus.taken & (item.kind == BusKind.OMAP), bus.hits, 0)),
             maps.look.eq(bus.offer & (item.kind == BusKind.OMAP)), maps.omap.eq(item.map[:config.segment]),
             maps.channel.eq(item.address), maps.move.eq(control.move),
-            tags.program.eq(settings.program), tags.length.eq(layer.length), tags.use_imap.eq(layer.use_imap),
+            tags.program_write.eq(settings.program_write), tags.length.eq(layer.length),
+            tags.use_imap.eq(layer.use_imap),
             tags.slot.eq(item.slot), tags.mask.eq(item.mask), tags.map.eq(item.map),
             [tags.omap[r].eq(maps.next[r].omap) for r in range(config.rows)],
             tags.start.eq(control.expand), tags.rows.eq(control.expand_rows), tags.bank.eq(control.bank),
@@ -111,8 +112,8 @@ class Executor(wiring.Component):
             row = m.submodules[f"row_{r}"] = ExecutorRow(config, assertions)
             m.d.comb += [row.x[name].eq(value) for name, value in bus.x_item(r).items()]
             m.d.comb += [
-                row.program.eq(settings.program), row.swap.eq(control.swap),
-                row.release.eq(control.release), row.release_first.eq(control.release_first),
+                row.program_write.eq(settings.program_write), row.swap.eq(control.swap),
+                row.grant.eq(control.grant), row.grant_first.eq(control.grant_first),
                 row.row_tags.eq(tags.row_tags[r]), row.column_tags.eq(tags.column_tags),
                 row.psum_read.eq(output.psum_read), row.psum_index.eq(output.psum_index),
                 control.all_finished[r].eq(row.all_finished), control.any_finished[r].eq(row.any_finished),

@@ -87,7 +87,7 @@ class ExecutorPe(wiring.Component):
 
     Members
     -------
-    program: In(:class:`ProgramWrite`), while nothing runs
+    program_write: In(:class:`ProgramWrite`), while nothing runs
     load: In(:class:`Load`); a bank may be written from the second cycle after ``done`` of the chunk that reads it
     start, start_bank, tags, clear: In; a chunk on a bank begins. Only while ``ready``. ``clear`` = 1: the sums begin at
         zero; only while ``idle``.
@@ -110,7 +110,7 @@ class ExecutorPe(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "program": In(ProgramWrite(config)),
+            "program_write": In(ProgramWrite(config)),
             "load": In(Load(config)),
             "start": In(1),
             "start_bank": In(1),
@@ -138,7 +138,8 @@ class ExecutorPe(wiring.Component):
         m.d.comb += [
             tags.i.valid.eq(self.start), tags.i.p.bits.eq(self.tags), self.ready.eq(tags.i.ready), tags.o.ready.eq(1),
             self.issuing.eq(tags.o.valid & ~tags.o.p.none), self.done.eq(tags.o.valid & tags.o.p.last),
-            write.en.eq(self.program.enable), write.addr.eq(self.program.address), write.data.eq(self.program.entry),
+            write.en.eq(self.program_write.enable), write.addr.eq(self.program_write.address),
+            write.data.eq(self.program_write.entry),
             read.en.eq(self.issuing), read.addr.eq(tags.o.p.index),
         ]
         # At most two chunks are inside: one issues, the tags of the other wait.

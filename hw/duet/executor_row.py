@@ -23,8 +23,8 @@ class ExecutorNode(wiring.Component):
     Chunks are numbered modulo 4 in Gray code, bit b of which changes with each chunk on bank b; chunks go to banks in
     turn. So ``released`` and ``finished`` tell of each bank whether its last chunk is released, and finished.
 
-    Members: of the element ``program``, ``load``, ``psum_read``, ``psum_index``, ``psum``, ``issuing``; ``released``
-    In(2); ``finished`` Out(2); ``first`` In(2), the chunk on a bank is the first one of its step; ``row_tags``,
+    Members: of the element ``program_write``, ``load``, ``psum_read``, ``psum_index``, ``psum``, ``issuing``;
+    ``released`` In(2); ``finished`` Out(2); ``first`` In(2), the chunk on a bank is the first one of its step; ``row_tags``,
     ``column_tags`` In.
     """
 
@@ -32,7 +32,7 @@ class ExecutorNode(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "program": In(ProgramWrite(config.element)), "load": In(Load(config.element)),
+            "program_write": In(ProgramWrite(config.element)), "load": In(Load(config.element)),
             "released": In(2), "first": In(2), "finished": Out(2),
             "row_tags": In(config.lut_entries), "column_tags": In(data.ArrayLayout(config.lut_entries, 2)),
             "issuing": Out(1), "psum_read": In(1), "psum_index": In(config.word_bits),
@@ -44,7 +44,7 @@ class ExecutorNode(wiring.Component):
         m.submodules.pe = pe = ExecutorPe(self.config.element, self.assertions)
         begun, bank = Signal(2), Signal()
         m.d.comb += [
-            pe.program.eq(self.program), pe.load.eq(self.load),
+            pe.program_write.eq(self.program_write), pe.load.eq(self.load),
             bank.eq(begun[0] ^ begun[1]),
             pe.start.eq(pe.ready & Mux(bank, begun[1] ^ self.released[1], begun[0] ^ self.released[0])),
             pe.start_bank.eq(bank), pe.clear.eq(self.first.bit_select(bank, 1)),
@@ -67,10 +67,10 @@ class ExecutorRow(wiring.Component):
 
     Members
     -------
-    program: In; a write reaches the elements in the next cycle
+    program_write: In; it reaches the elements in the next cycle
     x: In(:class:`~hw.duet.multicast_bus.XItem`); swap: In, from the next cycle on the other bank is loaded
     meets: Out(cols), the elements that take the item in this cycle
-    release, release_first: In, the next chunk, the first one of its step, may be begun from the next cycle on
+    grant, grant_first: In, the next chunk, the first one of its step, may be begun from the next cycle on
     row_tags, column_tags: In
     psum_read, psum_index: In; sum: Out(signed(sum_bits)), the sum of all partial sums, :meth:`sum_latency` cycles later
     all_finished, any_finished: Out(2), and of the elements' ``finished``, or of them; a cycle later
@@ -81,8 +81,8 @@ class ExecutorRow(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "program": In(ProgramWrite(config.element)), "x": In(XItem(config.bus)), "swap": In(1),
-            "meets": Out(config.cols), "release": In(1), "release_first": In(1),
+            "program_write": In(ProgramWrite(config.element)), "x": In(XItem(config.bus)), "swap": In(1),
+            "meets": Out(config.cols), "grant": In(1), "grant_first": In(1),
             "row_tags": In(config.lut_entries),
             "column_tags": In(data.ArrayLayout(data.ArrayLayout(config.lut_entries, 2), config.cols)),
             "psum_read": In(1), "psum_index": In(config.word_bits), "sum": Out(signed(config.sum_bits)),
@@ -105,20 +105,20 @@ class ExecutorRow(wiring.Component):
             inputs.eq(Mux(item.kind == BusKind.INPUT, bus.o.enable, 0)),
             weights.eq(Mux(item.kind == BusKind.WEIGHT, bus.o.enable, 0)),
         ]
-        program, bank, released, first = Signal.like(self.program), Signal(), Signal(2), Signal(2)
+        program, bank, released, first = Signal.like(self.program_write), Signal(), Signal(2), Signal(2)
         psum_read, psum_index, oldest = Signal(), Signal.like(self.psum_index, name="index", reset_less=True), Signal()
         m.d.comb += oldest.eq(released[0] ^ released[1])
-        m.d.sync += [program.eq(self.program), psum_read.eq(self.psum_read), psum_index.eq(self.psum_index),
+        m.d.sync += [program.eq(self.program_write), psum_read.eq(self.psum_read), psum_index.eq(self.psum_index),
                      bank.eq(bank ^ self.swap)]
-        with m.If(self.release):
+        with m.If(self.grant):
             m.d.sync += [released.bit_select(oldest, 1).eq(~released.bit_select(oldest, 1)),
-                         first.bit_select(oldest, 1).eq(self.release_first)]
+                         first.bit_select(oldest, 1).eq(self.grant_first)]
 
         nodes = []
         for c in range(config.cols):
             node = m.submodules[f"node_{c}"] = ExecutorNode(config, self.assertions)
             m.d.comb += [
-                node.program.eq(program),
+                node.program_write.eq(program),
                 node.load.input_enable.eq(inputs[c]), node.load.weight_enable.eq(weights[c]),
                 node.load.bank.eq(bank), node.load.slot.eq(item.slot), node.load.line.eq(item.line),
                 node.load.mask.eq(item.mask), node.load.data.eq(bus.o.data.word_select(c, 16 * config.segment)),

@@ -35,7 +35,7 @@ class ExecutorSettings(wiring.Component):
     -------
     words: In(stream of :class:`~hw.duet.executor_types.ConfigWord`, always ready)
     settings: Out(:class:`LayerSettings`), from the cycle after a word
-    program: Out, bias: Out; write ports of memories, in the cycle after a word
+    program_write, bias_write: Out; write ports of memories, in the cycle after a word
     ids: Out(stream of :class:`~hw.duet.multicast_bus.IdWrite`, always ready), in the cycle of a word
     """
 
@@ -44,8 +44,8 @@ class ExecutorSettings(wiring.Component):
         super().__init__({
             "words": In(stream.Signature(ConfigWord(), always_ready=True)),
             "settings": Out(LayerSettings(config)),
-            "program": Out(ProgramWrite(config.element)),
-            "bias": Out(BiasWrite(config)),
+            "program_write": Out(ProgramWrite(config.element)),
+            "bias_write": Out(BiasWrite(config)),
             "ids": Out(stream.Signature(IdWrite(config.bus), always_ready=True)),
         })
 
@@ -59,7 +59,7 @@ class ExecutorSettings(wiring.Component):
 
         program, bias = Signal(ProgramWrite(config.element)), Signal(BiasWrite(config))
         bits = config.word_bits
-        m.d.comb += [self.program.eq(program), self.bias.eq(bias)]
+        m.d.comb += [self.program_write.eq(program), self.bias_write.eq(bias)]
         m.d.sync += [
             program.enable.eq(self.words.valid & (region == ConfigRegion.PROGRAM)), program.address.eq(index),
             program.entry.i.word.eq(word[:bits]), program.entry.i.slot.eq(word[bits:bits + ceil_log2(SLOTS)]),

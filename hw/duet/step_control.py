@@ -34,7 +34,7 @@ class StepControl(wiring.Component):
     kind, last, parity: In, of the item that waits in the bus; take: Out, it can be taken; taken: In, it is
     bank: Out, the bank that is loaded; swap: Out, from the next cycle on the other one is
     expand: Out, the tags of this bank shall be formed, with expand_rows those of the rows too; expanded: In, done
-    release, release_first: Out, the next chunk, the first one of its step, is released
+    grant, grant_first: Out, the next chunk, the first one of its step, is released
     all_finished, any_finished: In, of each row
     move: Out, the next step's maps become the current ones; reading: In, those are in use
     read: Out, the current step's sums shall be read; read_parity: Out, its parity; read_done: In, the last one is read;
@@ -50,7 +50,7 @@ class StepControl(wiring.Component):
         super().__init__({
             "kind": In(BusKind), "last": In(1), "parity": In(ceil_log2(PARITIES)), "take": Out(1), "taken": In(1),
             "bank": Out(1), "swap": Out(1), "expand": Out(1), "expand_rows": Out(1), "expanded": In(1),
-            "release": Out(1), "release_first": Out(1), "all_finished": In(flags), "any_finished": In(flags),
+            "grant": Out(1), "grant_first": Out(1), "all_finished": In(flags), "any_finished": In(flags),
             "move": Out(1), "reading": In(1),
             "read": Out(1), "read_parity": Out(ceil_log2(PARITIES)), "read_done": In(1), "output_free": In(1),
             "inside": Out(1), "ending": Out(1),
@@ -100,16 +100,16 @@ class StepControl(wiring.Component):
         # Release, in order: a step's first chunk once the sums of the step before were read.
         firsts, oldest = Signal(2), Signal()
         m.d.comb += [
-            oldest.eq(released[0] ^ released[1]), self.release_first.eq(firsts.bit_select(oldest, 1)),
-            self.release.eq(full.bit_select(oldest, 1) & ~(self.release_first & step_open)),
+            oldest.eq(released[0] ^ released[1]), self.grant_first.eq(firsts.bit_select(oldest, 1)),
+            self.grant.eq(full.bit_select(oldest, 1) & ~(self.grant_first & step_open)),
             self.move.eq(moving & ~self.reading),
         ]
         with m.If(self.move):
             m.d.sync += [moving.eq(0), sealed.eq(0)]
-        with m.If(self.release):
+        with m.If(self.grant):
             m.d.sync += [full.bit_select(oldest, 1).eq(0), finished.bit_select(oldest, 1).eq(0),
                          released.bit_select(oldest, 1).eq(~released.bit_select(oldest, 1))]
-            with m.If(self.release_first):
+            with m.If(self.grant_first):
                 m.d.sync += [step_open.eq(1), moving.eq(1)]
             with m.If(lasts.bit_select(oldest, 1)):
                 m.d.sync += [self.ending.eq(1), self.read_parity.eq(parities[oldest])]

@@ -82,7 +82,8 @@ class TagExpansion(wiring.Component):
 
     Members
     -------
-    program: In(:class:`~hw.duet.executor_pe.ProgramWrite`); length: In, instructions of the program; use_imap: In
+    program_write: In(:class:`~hw.duet.executor_pe.ProgramWrite`); length: In, instructions of the program
+    use_imap: In
     imap_write: In(cols), slot, mask, map: In; new bits of the columns' IMaps, not between ``start`` and ``done``
     omap: In(array of rows), stable between ``start`` and ``done`` where ``rows`` is set
     start, bank, rows: In; forms the column tags of a bank, and with ``rows`` the row tags too. ``bank`` and ``rows``
@@ -94,7 +95,8 @@ class TagExpansion(wiring.Component):
     def __init__(self, config):
         self.config = config
         super().__init__({
-            "program": In(ProgramWrite(config.element)), "length": In(range(config.lut_entries + 1)), "use_imap": In(1),
+            "program_write": In(ProgramWrite(config.element)), "length": In(range(config.lut_entries + 1)),
+            "use_imap": In(1),
             "imap_write": In(config.cols), "slot": In(ceil_log2(SLOTS)), "mask": In(config.segment),
             "map": In(config.line_words), "omap": In(data.ArrayLayout(config.segment, config.rows)),
             "start": In(1), "bank": In(1), "rows": In(1), "done": Out(1),
@@ -109,7 +111,7 @@ class TagExpansion(wiring.Component):
         entry = data.StructLayout({"i": ceil_log2(SLOTS * config.segment), "o": config.word_bits})
         m.submodules.indices = indices = memory.Memory(shape=entry.size * lanes, depth=config.tag_words, init=[])
         write, read = indices.write_port(granularity=entry.size), indices.read_port()
-        program, word = self.program, Signal(range(config.tag_words))
+        program, word = self.program_write, Signal(range(config.tag_words))
         reading, shifting = Signal(), Signal()
         m.d.comb += [
             write.addr.eq(program.address >> lane_bits), write.data.eq(

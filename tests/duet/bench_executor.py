@@ -31,7 +31,7 @@ CORNERS = (0, 1, -1, 32767, -32768)
 
 def bits(values):
     """The integer of a vector of bits, the first lowest."""
-    return int(sum(1 << index for index in np.flatnonzero(values)))
+    return int.from_bytes(np.packbits(np.asarray(values, dtype=bool), bitorder="little").tobytes(), "little")
 
 
 def words(values):

@@ -64,13 +64,13 @@ class Harness:
 
     async def load_program(self, program):
         self.program = program
-        layout, segment = self.ctx.layout("program"), self.config.segment
+        layout, segment = self.ctx.layout("program_write"), self.config.segment
         for address, (i, w, o) in enumerate(program.tolist()):
             item = {"enable": 1, "address": address, "entry.i.slot": i // segment, "entry.i.word": i % segment,
                     "entry.w.line": w // segment, "entry.w.word": w % segment, "entry.o": o}
-            self.set(program=pack(layout, item))
+            self.set(program_write=pack(layout, item))
             await self.cycle()
-        self.set(program=0)
+        self.set(program_write=0)
 
     def random_words(self, count):
         if self.rng.random() < 0.3:
