@@ -24,8 +24,8 @@ class ExecutorNode(wiring.Component):
     turn. So ``released`` and ``finished`` tell of each bank whether its last chunk is released, and finished.
 
     Members: of the element ``program_write``, ``load``, ``psum_read``, ``psum_index``, ``psum``, ``issuing``;
-    ``released`` In(2); ``finished`` Out(2); ``first`` In(2), the chunk on a bank is the first one of its step; ``row_tags``,
-    ``column_tags`` In.
+    ``released`` In(2); ``finished`` Out(2); ``first`` In(2), the chunk on a bank is the first one of its step;
+    ``row_tags``, ``column_tags`` In.
     """
 
     def __init__(self, config, assertions=False):
