@@ -23,7 +23,8 @@ LIMITS = (
 
 def _memory(record, name):
     """(bits, um2) of a record's memories, or of those below one of its sub-modules."""
-    kept = [memory for memory in _all_memories(record) if not name or memory[0].split(".")[0] == name]
+    # Amaranth appends $ and a number to an instance's name that something else has, too.
+    kept = [memory for memory in _all_memories(record) if not name or memory[0].split(".")[0].split("$")[0] == name]
     return sum(bits for _, bits, _ in kept), sum(um2 for _, _, um2 in kept)
 
 
