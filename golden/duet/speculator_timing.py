@@ -104,7 +104,7 @@ class SpeculatorTiming:
         first = issue = max(array_taken + 1, self._complete[self._half])
         results_taken = max(taken + 1, self._result_free)
         self._results_taken.append(results_taken)
-        entry, results = results_taken + 2, []
+        entry, results = results_taken + 3, []
         for index, channels in enumerate(self._tiles(n)):
             # The second step waits until the last step of the tile before has gone.
             self._last_step = max(issue + 1, self._last_go) + self.k - 2
@@ -116,7 +116,7 @@ class SpeculatorTiming:
                 self._joined = max(leaves + 1, entry)
                 entry = self._joined + 1
                 if column < channels:
-                    results.append(self._joined + size.result_latency)
+                    results.append(self._joined + size.result_latency + 1)
         steps = first, self._last_step
         self._read[self._half] = self._last_step
         parts = 1 if self.layer.gate else size.segment // size.array_rows

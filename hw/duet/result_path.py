@@ -14,6 +14,7 @@ from hw.duet.speculator_types import TileMap
 from hw.duet.switching_map import SwitchingMap, SwitchingMapConfig
 from hw.stream.connect import connect
 from hw.stream.hold import assert_hold
+from hw.stream.skid_buffer import SkidBuffer
 
 __all__ = ["ResultJob", "ResultPath"]
 
@@ -99,11 +100,18 @@ class ResultPath(wiring.Component):
             switch.i.p.valid.eq(~0),  # positions outside of the image are taken out below, when all parts are there
         ]
 
+        # Cuts the path from the outputs' ready signals back to the array.
+        m.submodules.switched = register = SkidBuffer(data.StructLayout({"map": config.array_rows, "z": 16}))
+        switched = register.o
+        m.d.comb += [
+            register.i.valid.eq(switch.o.valid), switch.o.ready.eq(register.i.ready),
+            register.i.p.map.eq(switch.o.p.map), register.i.p.z.eq(switch.o.p.z[:16]),  # a gate has position 0 only
+        ]
+
         # A tile's maps: put together, sent out and to the Reorder Unit, each as soon as it takes them.
         whole = stream.Signature(config.segment).create(path=("whole",))
         left, last = Signal(range(config.max_channels + 1)), Signal()
         map_sent, order_sent = Signal(), Signal()
-        switched = switch.o
         if config.parts > 1:
             m.submodules.assembly = assembly = MapAssembly(config)
             m.d.comb += [
@@ -130,7 +138,7 @@ class ResultPath(wiring.Component):
                      order_sent.eq(whole.valid & ~whole.ready & (reorder.maps.ready | order_sent))]
         # A gate's results, of position 0.
         m.d.comb += [
-            output.i.valid.eq(switched.valid & self.gate), output.i.p.z.eq(switched.p.z[:16]),
+            output.i.valid.eq(switched.valid & self.gate), output.i.p.z.eq(switched.p.z),
             output.i.p.map.eq(switched.p.map[0]), output.i.p.last.eq(last),
             switched.ready.eq(Mux(self.gate, output.i.ready, map_ready)),
         ]
