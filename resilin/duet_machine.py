@@ -8,11 +8,12 @@ from golden.duet.sizes import Sizes
 from golden.duet.speculator import SpeculatorSize
 from golden.duet.speculator_timing import TimingSize
 from hw.duet.cell_unit import CellUnit
-from hw.duet.line_memory import LineMemory
 from hw.duet.projection import ProjectionConfig
-from hw.duet.speculator import Speculator
+from hw.duet.reorder_unit import ReorderUnitConfig
 from hw.duet.speculator_mfu import SpeculatorMfu
+from hw.duet.speculator_types import ENTRY_BITS
 from hw.duet.switching_map import SwitchingMap
+from hw.duet.systolic_array import SystolicArrayConfig
 
 __all__ = ["machine_timing", "sizes_of"]
 
@@ -30,20 +31,18 @@ def sizes_of(config):
 
 def machine_timing(config, latency=2):
     """The :class:`MachineTiming` of a configuration; ``latency`` of the DRAM, by default that of the test bench."""
-    speculator = Speculator(config.speculator)
-    array = speculator.array.config
+    array = SystolicArrayConfig(rows=config.array_rows, cols=config.array_cols, bits=config.bits, max_k=config.max_k)
     projection = ProjectionConfig(inputs=config.lanes, trees=config.trees, bits=config.bits,
                                   max_inputs=config.lanes * config.max_passes)
+    reorder = ReorderUnitConfig(lanes=config.segment, buckets=config.buckets, max_channels=config.max_channels)
     size = _part(TimingSize, config, array_depth=array.depth, projection_latency=projection.latency,
                  array_latency=array.latency, result_latency=SpeculatorMfu.latency + SwitchingMap.latency)
-    line, entry = config.line_bits, config.scale_bits + config.bias_bits
-    entries = line // 32
-    buffers = (LineMemory(line, config.trees * config.lanes * 2, config.projection_rows),
-               LineMemory(line, config.array_cols * config.bits, config.weight_rows, config.weight_banks),
-               LineMemory(entries * entry, entry, config.table_entries, config.table_banks))
+    # Cycles in which the Speculator's buffers unpack a line: projection, weights, channel table.
+    weights = max(1, config.line_bits // (config.array_cols * config.bits)) // config.weight_banks
+    table = config.line_bits // ENTRY_BITS // config.table_banks
     return MachineTiming(
         rows=config.rows, cols=config.cols, segment=config.segment, speculator=size,
-        tag_words=config.executor.tag_words, beats=line // config.dram_bits, latency=latency,
+        tag_words=config.executor.tag_words, beats=config.line_bits // config.dram_bits, latency=latency,
         queue_depth=config.queue_depth, cell_items=config.segment // config.cell_lanes,
-        cell_latency=CellUnit.latency, reorder_latency=speculator.results.reorder.config.latency,
-        fill_beats=tuple(buffer.beats for buffer in buffers))
+        cell_latency=CellUnit.latency, reorder_latency=reorder.latency,
+        fill_beats=(max(1, config.line_bits // (2 * config.trees * config.lanes)), max(1, weights), max(1, table)))
