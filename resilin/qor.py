@@ -12,6 +12,8 @@ BASELINE = pathlib.Path(__file__).resolve().parents[1] / "synth" / "qor_baseline
 #: Relative change that needs a new baseline in the same commit, in either direction.
 LIMIT = 0.02
 TARGETS = ("nangate45", "ecp5")
+#: Those of :data:`TARGETS` that a block's ``asic_presets`` are not measured for.
+FPGA_TARGETS = ("ecp5",)
 #: Kind of target -> figures that are compared.
 METRICS = {"asic": ("logic_um2", "flops", "memory_bits", "register_ps"),
            "fpga": ("lut", "ff", "dsp", "bram", "memory_bits")}
@@ -40,7 +42,10 @@ def figures(record):
 
 
 def measure(presets, targets=TARGETS, blocks=None, tell=None):
-    """The figures of every registered block (or those named) in each of the presets, and the tools' versions."""
+    """The figures of every registered block (or those named) in each of the presets, and the tools' versions.
+
+    Presets that no FPGA holds (:attr:`resilin.registry.Block.asic_presets`) are left out there.
+    """
     from resilin.synthesis import synthesis_record
     from synth.synthesize import Options
 
@@ -49,6 +54,8 @@ def measure(presets, targets=TARGETS, blocks=None, tell=None):
         for preset in presets:
             config = block.config_class.preset(preset)
             for target in targets:
+                if preset in block.asic_presets and target in FPGA_TARGETS:
+                    continue
                 key = f"{block.name}/{preset}/{target}"
                 if tell:
                     tell(key)

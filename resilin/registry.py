@@ -17,6 +17,8 @@ class Block:
     component, config: class names inside ``hw.<system>.<name>``; the component's constructor takes the config
     summary: one line for ``resilin list``
     vectors: names of the cocotb tests whose run gives the golden vectors of a package; all when empty
+    asic_presets: presets about as large as the largest supported FPGA (ECP5 85F: 84,000 LUTs, 3.7 Mbit of memory) or
+        larger, which the baseline of :mod:`resilin.qor` has on standard cells only
     """
 
     name: str
@@ -25,6 +27,7 @@ class Block:
     config: str
     summary: str
     vectors: tuple = ()
+    asic_presets: tuple = ()
 
     def _attribute(self, name):
         return getattr(importlib.import_module(f"hw.{self.system}.{self.name}"), name)
@@ -66,14 +69,17 @@ BLOCKS = (
     Block("switching_map", "duet", "SwitchingMap", "SwitchingMapConfig", "which outputs need the accurate computation"),
     Block("systolic_array", "duet", "SystolicArray", "SystolicArrayConfig", "INT4 matrix products, output stationary"),
     Block("reorder_unit", "duet", "ReorderUnit", "ReorderUnitConfig", "order of the channels by work, in buckets"),
-    Block("speculator", "duet", "Speculator", "SpeculatorConfig", "approximate modules: switching maps, gates, orders"),
+    Block("speculator", "duet", "Speculator", "SpeculatorConfig", "approximate modules: switching maps, gates, orders",
+          asic_presets=("paper",)),
     Block("executor_pe", "duet", "ExecutorPe", "ExecutorPeConfig", "element that runs the tagged multiply-accumulates"),
     Block("multicast_bus", "duet", "MulticastBus", "MulticastBusConfig", "bus to rows and elements by tags and IDs"),
-    Block("executor", "duet", "Executor", "ExecutorConfig", "array of elements that computes what the maps ask for"),
-    Block("global_buffer", "duet", "GlobalBuffer", "GlobalBufferConfig", "on-chip memory of lines and of map bits"),
+    Block("executor", "duet", "Executor", "ExecutorConfig", "array of elements that computes what the maps ask for",
+          asic_presets=("paper",)),
+    Block("global_buffer", "duet", "GlobalBuffer", "GlobalBufferConfig", "on-chip memory of lines and of map bits",
+          asic_presets=("paper",)),
     Block("cell_unit", "duet", "CellUnit", "CellUnitConfig", "state update of LSTM and GRU cells after the gates"),
     Block("duet_accelerator", "duet", "DuetAccelerator", "DuetAcceleratorConfig",
-          "Speculator and Executor around a global buffer, run by commands"),
+          "Speculator and Executor around a global buffer, run by commands", asic_presets=("paper",)),
 )
 
 
