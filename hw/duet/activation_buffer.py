@@ -27,14 +27,14 @@ class ActivationBuffer(wiring.Component):
 
     Latency: a tile whose last line is taken in cycle t is ``loaded`` in t + 2 (:attr:`latency`; the Quantizer's
     register and the memory); a read takes 1 cycle and its data stays. A tile is used in two steps: ``finish`` goes on
-    to the next one, ``release`` gives back its room, after its last read.
+    to the next one, ``free_room`` gives back its room, after its last read.
 
     Members
     -------
     double, clear: In; clear: forget all tiles, the next goes to the first half
     lines: In(stream of :class:`ActivationLine`)
     loaded: Out, the tile to work on is complete; half: Out, the row's top bit for it
-    finish, release: In
+    finish, free_room: In
     read_enable: In; rows: In, S row addresses; pixels: Out, S words of C x ``bits``
     """
 
@@ -46,7 +46,7 @@ class ActivationBuffer(wiring.Component):
         super().__init__({
             "double": In(1), "clear": In(1),
             "lines": In(stream.Signature(ActivationLine(config))),
-            "loaded": Out(1), "half": Out(1), "finish": In(1), "release": In(1),
+            "loaded": Out(1), "half": Out(1), "finish": In(1), "free_room": In(1),
             "read_enable": In(1),
             "rows": In(data.ArrayLayout(row_bits, config.segment)),
             "pixels": Out(data.ArrayLayout(config.cols * config.bits, config.segment)),
@@ -57,7 +57,7 @@ class ActivationBuffer(wiring.Component):
         config = self.config
         m.submodules.quantizer = quantizer = Quantizer(QuantizerConfig(lanes=config.lanes, out_bits=config.bits))
         occupied, complete = Signal(2), Signal(2)
-        filling, releasing = Signal(), Signal()
+        filling, freeing = Signal(), Signal()
         lines = self.lines
         taken, ends, ended = Signal(), Signal(), Signal()
         address = Signal(ceil_log2(config.activation_rows), reset_less=True)
@@ -75,14 +75,14 @@ class ActivationBuffer(wiring.Component):
         for flags, event, half in ((occupied, ends, filling), (complete, ended, written)):
             with m.If(event):
                 m.d.sync += flags.bit_select(half, 1).eq(1)
-        for flags, event, half in ((occupied, self.release, releasing), (complete, self.finish, self.half)):
+        for flags, event, half in ((occupied, self.free_room, freeing), (complete, self.finish, self.half)):
             with m.If(event):
                 m.d.sync += flags.bit_select(half, 1).eq(0)
-        for event, half in ((ends, filling), (self.release, releasing), (self.finish, self.half)):
+        for event, half in ((ends, filling), (self.free_room, freeing), (self.finish, self.half)):
             with m.If(event):
                 m.d.sync += half.eq(~half & self.double)
         with m.If(self.clear):
-            m.d.sync += Cat(occupied, complete, filling, releasing, self.half).eq(0)
+            m.d.sync += Cat(occupied, complete, filling, freeing, self.half).eq(0)
 
         for place in range(config.segment):
             words = [quantizer.o.payload.word_select(segment * config.segment + place, config.bits)

@@ -75,7 +75,7 @@ class ResultPath(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.feed, m.submodules.mfu, m.submodules.switch = feed, mfu, switch = self.feed, self.mfu, self.switch
-        m.submodules.reorder, m.submodules.output = reorder, output = self.reorder, self.output
+        m.submodules.reorder, m.submodules.gate_output = reorder, output = self.reorder, self.output
 
         job, busy, done, start = Signal(self.jobs.p.shape(), reset_less=True), Signal(), Signal(), Signal()
         m.d.comb += [

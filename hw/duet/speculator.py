@@ -85,7 +85,7 @@ class Speculator(wiring.Component):
                                                     sizes.weight_banks)
         entry_bits = sizes.scale_bits + sizes.bias_bits
         entries = sizes.line_bits // ENTRY_BITS
-        m.submodules.table = table = LineMemory(entries * entry_bits, entry_bits, sizes.table_entries,
+        m.submodules.channels = table = LineMemory(entries * entry_bits, entry_bits, sizes.table_entries,
                                                 sizes.table_banks)
         settings = registers.settings
 
@@ -115,12 +115,12 @@ class Speculator(wiring.Component):
         # Activations, window by window, through the projection into the QDR input buffer.
         for name in ("loaded", "half", "pixels"):
             m.d.comb += getattr(windows, name).eq(getattr(activations, name))
-        for name in ("finish", "release", "read_enable", "rows"):
+        for name in ("finish", "free_room", "read_enable", "rows"):
             m.d.comb += getattr(activations, name).eq(getattr(windows, name))
         m.d.comb += [
             matrix.read_enable.eq(windows.p_enable), matrix.read_row.eq(windows.p_row), windows.p.eq(matrix.row),
             inputs.values.valid.eq(projection.o.valid), inputs.values.payload.eq(projection.o.payload),
-            projection.o.ready.eq(1), self.released.eq(windows.release),
+            projection.o.ready.eq(1), self.released.eq(windows.free_room),
         ]
         connect(m, windows.work, projection.work)
 

@@ -33,7 +33,7 @@ class WindowFeed(wiring.Component):
     -------
     settings: In(:class:`Settings`), stable while at work
     start: In; free: Out: a job can be started in this cycle (with its last window, or idle)
-    loaded, half: In; finish, release, read_enable, rows: Out; pixels: In: of :class:`ActivationBuffer`
+    loaded, half: In; finish, free_room, read_enable, rows: Out; pixels: In: of :class:`ActivationBuffer`
     p_enable, p_row: Out; p: In: of the projection buffer
     active: Out, a job is at work; issue: Out, a window is issued
     work: Out(stream of :class:`Window`)
@@ -48,7 +48,7 @@ class WindowFeed(wiring.Component):
         super().__init__({
             "settings": In(Settings(config, shift_shape)),
             "start": In(1), "free": Out(1), "active": Out(1), "issue": Out(1),
-            "loaded": In(1), "half": In(1), "finish": Out(1), "release": Out(1),
+            "loaded": In(1), "half": In(1), "finish": Out(1), "free_room": Out(1),
             "read_enable": Out(1),
             "rows": Out(data.ArrayLayout(row_bits, config.segment)),
             "pixels": In(data.ArrayLayout(config.cols * config.bits, config.segment)),
@@ -146,7 +146,7 @@ class WindowFeed(wiring.Component):
                 m.d.sync += rows[bank].eq(address | Mux(settings.gate, 0, slot))
         with m.If(go):
             m.d.sync += [two.dy.eq(dy), two.dx.eq(dx)]
-        m.d.comb += [self.read_enable.eq(go & two.valid), self.release.eq(go & two.valid & two.final)]
+        m.d.comb += [self.read_enable.eq(go & two.valid), self.free_room.eq(go & two.valid & two.final)]
 
         m.submodules.to_taps = to_taps = TorusRotate(places, config.cols * config.bits)
         m.d.comb += [to_taps.block_width.eq(settings.block_width), to_taps.dy.eq(three.dy), to_taps.dx.eq(three.dx),

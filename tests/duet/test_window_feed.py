@@ -49,7 +49,7 @@ class Feed(wiring.Component):
         m.submodules.buffer = buffer = ActivationBuffer(self.config)
         for name in ("loaded", "half", "pixels"):
             m.d.comb += getattr(feed, name).eq(getattr(buffer, name))
-        for name in ("finish", "release", "read_enable", "rows"):
+        for name in ("finish", "free_room", "read_enable", "rows"):
             m.d.comb += getattr(buffer, name).eq(getattr(feed, name))
         m.d.comb += [
             feed.settings.eq(self.settings), feed.start.eq(self.jobs.valid & feed.free), self.jobs.ready.eq(feed.free),
