@@ -221,6 +221,8 @@ class ExecutorPe(wiring.Component):
         ]
         with m.If(valid[5]):
             m.d.sync += [latest.eq(total), touched.bit_select(late, 1).eq(1)]
-        with m.If(self.start & self.clear):
+        clearing = Signal()  # a cycle late: no sum is formed or read yet
+        m.d.sync += clearing.eq(self.start & self.clear)
+        with m.If(clearing):
             m.d.sync += touched.eq(0)
         return m
