@@ -116,7 +116,7 @@ class SpeculatorTiming:
                 self._joined = max(leaves + 1, entry)
                 entry = self._joined + 1
                 if column < channels:
-                    results.append(self._joined + size.result_latency + 2)
+                    results.append(self._joined + size.result_latency + 1)
         steps = first, self._last_step
         self._read[self._half] = self._last_step
         parts = 1 if self.layer.gate else size.segment // size.array_rows

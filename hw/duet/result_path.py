@@ -13,8 +13,8 @@ from hw.duet.speculator_mfu import SpeculatorMfu, SpeculatorMfuConfig, Sums
 from hw.duet.speculator_types import TileMap
 from hw.duet.switching_map import SwitchingMap, SwitchingMapConfig
 from hw.stream.connect import connect
-from hw.stream.fifo import Fifo
 from hw.stream.hold import assert_hold
+from hw.stream.skid_buffer import SkidBuffer
 
 __all__ = ["ResultJob", "ResultPath"]
 
@@ -93,20 +93,19 @@ class ResultPath(wiring.Component):
         with m.If(start):
             m.d.sync += job.eq(self.jobs.payload)
         connect(m, wiring.flipped(self.results), feed.results)
-
-        # MFU and switching map never stop: sums enter as long as the queue behind has room for all on their way.
-        depth = self.mfu.latency + self.switch.latency + Fifo.latency + 1
-        m.submodules.queue = queue = Fifo(data.StructLayout({"map": config.array_rows, "z": 16}), depth,
-                                          assertions=self.assertions)
-        switched, owed, enters = queue.o, Signal(range(depth + 1)), Signal()
-        m.d.sync += owed.eq(owed + enters - (switched.valid & switched.ready))
+        connect(m, feed.o, mfu.i)
         m.d.comb += [
-            feed.o.ready.eq(owed != depth), enters.eq(feed.o.valid & feed.o.ready),
-            mfu.i.valid.eq(enters), mfu.i.payload.eq(feed.o.payload), mfu.o.ready.eq(1),
-            switch.i.valid.eq(mfu.o.valid), switch.i.p.pre.eq(mfu.o.p.pre), switch.i.p.code.eq(mfu.o.p.code),
+            switch.i.valid.eq(mfu.o.valid), mfu.o.ready.eq(switch.i.ready),
+            switch.i.p.pre.eq(mfu.o.p.pre), switch.i.p.code.eq(mfu.o.p.code),
             switch.i.p.valid.eq(~0),  # positions outside of the image are taken out below, when all parts are there
-            queue.i.valid.eq(switch.o.valid), switch.o.ready.eq(1),
-            queue.i.p.map.eq(switch.o.p.map), queue.i.p.z.eq(switch.o.p.z[:16]),  # a gate has position 0 only
+        ]
+
+        # Cuts the path from the outputs' ready signals back to the array.
+        m.submodules.switched = register = SkidBuffer(data.StructLayout({"map": config.array_rows, "z": 16}))
+        switched = register.o
+        m.d.comb += [
+            register.i.valid.eq(switch.o.valid), switch.o.ready.eq(register.i.ready),
+            register.i.p.map.eq(switch.o.p.map), register.i.p.z.eq(switch.o.p.z[:16]),  # a gate has position 0 only
         ]
 
         # A tile's maps: put together, sent out and to the Reorder Unit, each as soon as it takes them.
