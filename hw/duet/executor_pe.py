@@ -143,9 +143,9 @@ class ExecutorPe(wiring.Component):
             read.en.eq(self.issuing), read.addr.eq(tags.o.p.index),
         ]
         # At most two chunks are inside: one issues, the tags of the other wait.
-        waiting_bank, bank, waiting = Signal(), Signal(), Signal()
+        waiting_bank, bank, started = Signal(), Signal(), Signal()
         m.d.comb += self.done_bank.eq(bank)
-        m.d.sync += waiting.eq(self.start | (waiting & tags.o.valid & ~self.done))
+        m.d.sync += started.eq(self.start)
         with m.If(self.start):
             m.d.sync += waiting_bank.eq(self.start_bank)
         with m.If(~tags.o.valid | self.done):
@@ -170,7 +170,7 @@ class ExecutorPe(wiring.Component):
         m.submodules.multiplier = multiplier = PipelinedMultiplier(16, signed(16))
         m.d.comb += [multiplier.a.eq(x), multiplier.b.eq(w)]
         self._accumulate(m, multiplier.product, valid, outputs[3], outputs[4])
-        m.d.comb += self.idle.eq(~(valid[1:].any() | tags.o.valid | waiting))
+        m.d.comb += self.idle.eq(~(valid[1:].any() | tags.o.valid | started))
 
         if self.assertions:
             with m.If(self.start):

@@ -22,7 +22,7 @@ POINTS = [
     "negative result", "corrected map", "row without work", "row left out", "all rows", "no row", "channel 0",
     "last channel", "one chunk", "many chunks", "input in parts", "element without a tag", "all tags", "no tag at all",
     "step's maps come early", "items for the Speculator", "item for nobody", "item for a row and the Speculator",
-    "items by column", "other IDs", "equal row IDs", "results wait", "bus waits", "through waits",
+    "items by column", "items by row", "other IDs", "equal row IDs", "results wait", "bus waits", "through waits",
     "configuration changes", "reset in mid-work", "gate with a row left out",
 ]
 coverage = Coverage("executor", POINTS)
@@ -100,6 +100,7 @@ class Harness(StreamHarness):
     async def settle(self):
         """Wait until nothing is inside."""
         await self.driver.drain()
+        await self.bench.cycles(2)  # until `idle` has seen the last item
         await super().settle()
         while self.through_board.pending() or not int(self.dut.idle.value):
             await self.bench.cycles(1)
@@ -220,6 +221,10 @@ class Harness(StreamHarness):
                     # An element's own words: a column after another, whatever their IDs are in each row.
                     coverage.hit("items by column")
                     items += [Item(kind=Kind.INPUT, row_all=True, col_tag=tag, **fields) for tag in range(config.cols)]
+                elif rng.random() < 0.05 and not whole:
+                    coverage.hit("items by row")
+                    items += [Item(kind=Kind.INPUT, row_tag=tag, col_all=True, **fields)
+                              for tag in np.unique(self.row_ids[:-1]).tolist()]
                 else:
                     items.append(Item(kind=Kind.INPUT, **everybody, **fields))
                 if not part.all():
