@@ -43,7 +43,8 @@ class SpeculatorFormat:
     """Widths of the Speculator's numbers, in bits.
 
     ``input_shift``: INT16 becomes INT4 by a shift right by so much. The hardware's Quantizer shifts by 12; a lesser
-    shift, with saturation, is here to study.
+    shift, with saturation, is here to study. ``max_k``: projected inputs that the QDR input buffer holds, from which
+    the width of a sum follows.
     """
 
     input_bits: int = 4
@@ -53,6 +54,13 @@ class SpeculatorFormat:
     bias_bits: int = 12
     pre_bits: int = 8
     code_bits: int = 4
+    max_k: int = 512
+
+    @property
+    def max_shift(self):
+        """The greatest ``q_shift`` of the hardware: the greatest product of sum and scale then fills ``pre_bits``."""
+        sum_bits = self.input_bits + self.weight_bits + (self.max_k - 1).bit_length()
+        return sum_bits + self.scale_bits - self.pre_bits
 
 
 def quantized_inputs(x, formats):
@@ -203,9 +211,12 @@ def _channel_fit(regression, weight):
     return gain, np.sqrt(np.maximum(error, 0))
 
 
-def _scales(factors, bits):
-    """(``bits``-bit unsigned integers, shift) with integers / 2^shift nearest to ``factors`` (n,), all >= 0."""
-    shift = int(np.clip(np.floor(bits - np.log2(max(factors.max(), 2.0 ** -30))), 0, 30))
+def _scales(factors, bits, max_shift):
+    """(``bits``-bit unsigned integers, shift) with integers / 2^shift nearest to ``factors`` (n,), all >= 0.
+
+    The shift is from 0 to ``max_shift``; where all factors are too small for that, the integers do not fill ``bits``.
+    """
+    shift = int(np.clip(np.floor(bits - np.log2(max(factors.max(), np.finfo(float).tiny))), 0, max_shift))
     integers = np.round(factors * 2.0 ** shift).astype(np.int64)
     if integers.max() >= 1 << bits and shift:
         shift -= 1
@@ -239,7 +250,7 @@ def calibrate_speculation(rows, y, function, k_group, *, formats=SpeculatorForma
     step = np.full(len(weight), 2 * _RANGE / 2 ** formats.pre_bits)
     if function == Function.RELU:
         step *= np.maximum(error, 1e-6 * error.max() + np.finfo(np.float32).tiny)
-    scale, q_shift = _scales(gain / step, formats.scale_bits)
+    scale, q_shift = _scales(gain / step, formats.scale_bits, formats.max_shift)
     # The bias is made to fit the rounded scale.
     mean = weight @ regression.gram[-1, :-1] / regression.samples
     bias = np.clip(np.round(y.mean(0) / step - mean * scale / 2.0 ** q_shift), *signed_range(formats.bias_bits))

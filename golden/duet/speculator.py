@@ -40,6 +40,12 @@ class SpeculatorSize:
     pre_bits: int = 8
     code_bits: int = 4
 
+    @property
+    def max_shift(self):
+        """The greatest ``q_shift``: the greatest product of sum and scale then fills ``pre_bits``."""
+        max_k = self.input_rows * self.trees
+        return 2 * self.bits + (max_k - 1).bit_length() + self.scale_bits - self.pre_bits
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -160,6 +166,8 @@ class Speculator:
             self._taken += 1
         if self._x is None:
             raise ValueError("project = 0 is not allowed: nothing was projected before")
+        if not 0 <= job.q_shift <= size.max_shift:
+            raise ValueError(f"q_shift = {job.q_shift} is not allowed: q_shift must be from 0 to {size.max_shift}")
         k = layer.k_rows * size.trees
         tiles = -(-job.n // size.array_cols)
         if job.weight_base + tiles * k > size.weight_rows or job.table_base + job.n > size.table_entries:

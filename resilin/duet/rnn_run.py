@@ -34,7 +34,8 @@ def make_cell(cell, x, config):
     run_cell(cell, x, recorder)
     return calibrate_cell(cell, *recorder.arrays(cell.name), cols=config.cols, segment=config.segment,
                           trees=config.trees,
-                          formats=SpeculatorFormat(pre_bits=config.pre_bits, code_bits=config.code_bits))
+                          formats=SpeculatorFormat(pre_bits=config.pre_bits, code_bits=config.code_bits,
+                                                   max_k=config.max_k))
 
 
 def _states(duet, x, c_fraction, switched):

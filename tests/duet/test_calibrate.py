@@ -5,10 +5,14 @@ import pytest
 
 from golden.arith.fixed import requantize
 from golden.duet import calibrate as cal
+from golden.duet.accelerator_sizes import AcceleratorSizes
 from golden.duet.projection import project
 from golden.duet.quantizer import quantize
 from golden.duet.speculator_mfu import Function, pre_activation
 from golden.duet.systolic_array import matmul
+from hw.duet.speculator_mfu import SpeculatorMfuConfig
+from hw.duet.speculator_types import SpeculatorConfig
+from hw.duet.systolic_array import SystolicArrayConfig
 
 
 def _layer(function, blocks=3, lanes=32, n=10, samples=1500, seed=0, formats=cal.SpeculatorFormat()):
@@ -157,3 +161,32 @@ def test_inputs_are_the_quantizers_and_a_lesser_shift_saturates():
     x = np.array([-32768, -2049, -1, 0, 4095, 4096, 14335, 16384, 32767])
     assert np.array_equal(cal.quantized_inputs(x, cal.SpeculatorFormat()), quantize(x))
     assert cal.quantized_inputs(x, cal.SpeculatorFormat(input_shift=11)).tolist() == [-8, -2, -1, 0, 1, 2, 6, 7, 7]
+
+
+def test_the_limit_of_the_shift_is_the_hardwares():
+    for preset in ("paper", "small", "fpga"):
+        config = SpeculatorConfig.preset(preset)
+        array = SystolicArrayConfig(rows=config.array_rows, cols=config.array_cols, bits=config.bits, max_k=config.max_k)
+        mfu = SpeculatorMfuConfig(lanes=config.array_rows, acc_bits=array.acc_bits)
+        assert cal.SpeculatorFormat(max_k=config.max_k).max_shift == mfu.max_shift
+        assert AcceleratorSizes.preset(preset).speculator.max_shift == mfu.max_shift
+    assert cal.SpeculatorFormat().max_shift == 17 and cal.SpeculatorFormat(max_k=128, pre_bits=10).max_shift == 13
+
+
+@pytest.mark.parametrize("max_k", [512, 128])
+def test_small_gains_keep_within_the_limit_of_the_shift(max_k):
+    """Pre-activations that hardly change: their scale would need a greater shift than the hardware has."""
+    formats = cal.SpeculatorFormat(max_k=max_k)
+    _, small, y, _ = _layer(Function.SIGMOID)
+    spec = cal.calibrate_speculation(small, y * 2e-4 + 2, Function.SIGMOID, 16, formats=formats)
+    assert spec.q_shift == formats.max_shift and spec.scale.max() < 128
+    assert np.abs(spec.pre(small) / 16 - 2).max() <= 0.1
+
+
+def test_scales_are_the_nearest_ones_within_the_limit():
+    factors = np.array([0.9, 0.001, 0]) * 2.0 ** -12
+    for max_shift, shift, scale in ((30, 20, [230, 0, 0]), (20, 20, [230, 0, 0]), (19, 19, [115, 0, 0]),
+                                    (12, 12, [1, 0, 0])):
+        found, at = cal._scales(factors, 8, max_shift)
+        assert (at, found.tolist()) == (shift, scale)
+    assert cal._scales(np.array([255.7]), 8, 17)[1] == 0 and cal._scales(np.array([0.0]), 8, 17)[0].tolist() == [0]

@@ -148,3 +148,5 @@ def test_use_refused():
         speculator.activation(0, np.zeros(8, np.int64))
     with pytest.raises(ValueError, match="outside of the buffers"):
         speculator.run(Job(n=8, weight_base=510))
+    with pytest.raises(ValueError, match="q_shift = 16 is not allowed: q_shift must be from 0 to 15"):
+        speculator.run(Job(n=8, q_shift=16))
