@@ -162,10 +162,10 @@ class Harness:
         config, rng = self.config, self.rng
         size = config.segment.bit_length() - 1
         gate = bool(fields.get("gate", rng.integers(3) == 0))
-        most = config.projection_rows
+        most = min(config.projection_rows, config.input_rows, config.weight_rows // 2 // config.trees)
         groups = 1 if gate else int(rng.choice([1, 2, min(config.activation_rows // golden.SLOTS, most)]))
         passes = int(rng.integers(1, min(config.max_passes, most // groups) + 1))
-        most = min(most // (groups * passes), config.input_rows // groups)
+        most //= groups * passes
         group_rows = int(rng.choice([1, most, rng.integers(1, most + 1)]))
         block_width = int(rng.integers(size + 1))
         taps = () if gate else tuple(rng.integers(0, 2, (2, config.segment)) for _ in range(passes))
