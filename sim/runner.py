@@ -245,7 +245,8 @@ def _environment(simulator, top, test_module, testcase, seed, max_failures, fold
         env["COCOTB_TRUST_INERTIAL_WRITES"] = "1"
     if testcase is not None:
         names = [testcase] if isinstance(testcase, str) else list(testcase)
-        env["COCOTB_TEST_FILTER"] = r"\.(" + "|".join(map(re.escape, names)) + ")$"
+        # A test with parameters is called NAME/parameter=value.
+        env["COCOTB_TEST_FILTER"] = r"\.(" + "|".join(map(re.escape, names)) + ")(/.*)?$"
     return env
 
 
@@ -285,7 +286,7 @@ def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="v
     test_module: importable name of the Python module with the cocotb tests
     context: plain values the tests read with :func:`sim.context.context`
     seed: seed of every random choice
-    testcase: name, or list of names, of the tests to run; all when ``None``
+    testcase: name, or list of names, of the tests to run, with all its parameters; all when ``None``
     simulator: ``"verilator"`` or ``"icarus"``
     waves, wave_file: ``None``, ``"vcd"`` or ``"fst"``, and the file to write
     timeout: wall-clock seconds after which the simulation is ended as hung

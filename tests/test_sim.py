@@ -133,7 +133,8 @@ async def reset_in_mid_work(dut):
 
 
 @cocotb.test()
-async def draws(dut):
+@cocotb.parametrize(part=["one", "two"])
+async def draws(dut, part):
     ctx = context()
     dut._log.info("drawn %d %d", ctx.rng.integers(2**60), ctx.random.getrandbits(60))
 
@@ -192,6 +193,7 @@ def test_seed_replays(monkeypatch):
         return [line.split("drawn")[1] for line in probe("draws", **options).log.splitlines() if "drawn" in line]
     first = drawn(seed=7)
     assert drawn(seed=7) == first != drawn(seed=8)
+    assert len(first) == 2  # the name ran the test with both of its parameters
     monkeypatch.setenv("RESILIN_SEED", "7")
     assert drawn(seed=9) == first
     monkeypatch.setenv("RESILIN_SEED", "x7")
