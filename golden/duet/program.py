@@ -65,11 +65,13 @@ class Queues:
     """Commands of each engine in their order, merged into the one stream that the machine takes.
 
     In the stream a command comes after those whose tokens it takes, so no depth of the machine's queues can lead to a
-    deadlock; it comes as late as it would begin if commands took the ``cycles`` that :meth:`add` is given.
+    deadlock. Its place follows from when it would begin if commands took the ``cycles`` that :meth:`add` is given: it
+    comes as late as that; with ``depth``, of the machine's queues, as soon as there is room in its queue, so that it
+    does not wait behind another engine's long row of configuration words.
     """
 
-    def __init__(self):
-        self._queues = {engine: collections.deque() for engine in Engine}
+    def __init__(self, depth=None):
+        self._queues, self._depth = {engine: collections.deque() for engine in Engine}, depth
 
     def add(self, commands, cycles=1):
         """Append a command, or several, of about ``cycles`` each."""
@@ -78,18 +80,28 @@ class Queues:
 
     def merge(self):
         """The stream: a tuple of all commands. Raises ``ValueError`` where tokens do not allow any order."""
-        free, tokens, stream = dict.fromkeys(Engine, 0), collections.defaultdict(collections.deque), []
+        free, tokens, stream, now = dict.fromkeys(Engine, 0), collections.defaultdict(collections.deque), [], 0
+        waiting = {engine: collections.deque() for engine in Engine}  # when the commands in a queue begin
         while any(self._queues.values()):
-            begin, engine = min(((self._begin(queue[0][0], free, tokens), engine)
-                                 for engine, queue in self._queues.items() if queue), default=None)
-            command, cycles = self._queues[engine][0]
-            if begin == float("inf"):
+            begins = {engine: self._begin(queue[0][0], free, tokens)
+                      for engine, queue in self._queues.items() if queue}
+            begins = {engine: begin for engine, begin in begins.items() if begin is not None}
+            if not begins:
                 heads = "; ".join(str(queue[0][0]) for queue in self._queues.values() if queue)
                 raise ValueError(f"the tokens of these commands never come: {heads}")
-            self._queues[engine].popleft()
+            if self._depth is None:
+                engine = min(begins, key=lambda engine: (begins[engine], engine))
+            else:
+                now = max(now + 1, min(self._room(waiting[engine]) for engine in begins))
+                for queue in waiting.values():
+                    while queue and queue[0] < now:
+                        queue.popleft()
+                engine = min(begins, key=lambda engine: (len(waiting[engine]), begins[engine], engine))
+                waiting[engine].append(begins[engine])
+            command, cycles = self._queues[engine].popleft()
             for giver in command.waits_for():
                 tokens[giver, engine].popleft()
-            free[engine] = begin + cycles
+            free[engine] = begins[engine] + cycles
             for taker in command.signals_to():
                 tokens[engine, taker].append(free[engine])
                 if len(tokens[engine, taker]) > _MOST_TOKENS:
@@ -98,9 +110,12 @@ class Queues:
             stream.append(command)
         return tuple(stream)
 
+    def _room(self, queue):
+        """The first cycle in which a queue can take a command."""
+        return queue[0] + 1 if len(queue) >= self._depth - 1 else 0
+
     @staticmethod
     def _begin(command, free, tokens):
+        """When a command begins; None while a token that it takes is not there."""
         given = [tokens[giver, command.engine] for giver in command.waits_for()]
-        if not all(given):
-            return float("inf")
-        return max([free[command.engine], *(times[0] for times in given)])
+        return max([free[command.engine], *(times[0] for times in given)]) if all(given) else None

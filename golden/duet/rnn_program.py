@@ -5,6 +5,9 @@ the next. Weights are read from the DRAM at each step: the rows of a block of ne
 Executor computes the block before. In mode DUET the Speculator runs ahead by gates: while the rows that gate g needs
 are fetched and computed, it works on gate g + 1 (thesis 5.2.2). Gates without speculation come first: nothing has to be
 known for their rows. Then the CellUnit makes h of the next step. Cells run one after another.
+
+Biases that have no room in the Executor are written again, which takes as long as computing a gate; so the order of the
+gates turns round with each step.
 """
 
 import dataclasses
@@ -38,6 +41,7 @@ FUNCTIONS = {
 _SOURCES = {Cell.LSTM: ("i", "f", "g", "o", "c"), Cell.GRU: ("h", "r", "nx", "z", "nh")}
 _DMA, _SPEC, _EXEC, _CELL = (1 << engine for engine in Engine)
 _LINE_CYCLES = 8  # of the DRAM, about
+_CONFIG_CYCLES = 3
 _ROW_LINES = 127  # of a neuron, at most
 
 
@@ -115,7 +119,7 @@ def rnn_program(cells, inputs, sizes, mode, *, states=None):
         raise ValueError(f"mode = {mode.name} is not allowed: it must be BASE or DUET")
     if not cells or len(inputs) != len(cells) or states is not None and len(states) != len(cells):
         raise ValueError("cells, inputs and states must be of the same number, at least one")
-    dram, queues, results, items = DramImage(sizes.line_words), Queues(), {}, []
+    dram, queues, results, items = DramImage(sizes.line_words), Queues(sizes.queue_depth), {}, []
     builders = [_Builder(number, cell, x, sizes, mode, dram) for number, (cell, x) in enumerate(zip(cells, inputs))]
     for builder in builders:
         items += builder.items()
@@ -167,10 +171,10 @@ class _Builder:
                 self.speculation = map_gate_speculation([self._spread(cell.gates[name].speculation)
                                                          for name in speculated], sizes)
                 jobs = dict(zip(speculated, self.speculation.gates))
-        # Where the Executor has room for the biases of all gates, they are written once.
+        # Biases of as many gates as the Executor has room for are written once; the others share the last place.
         neurons = self.gate_lines * words
-        self.resident = len(names) * neurons <= sizes.executor.max_channels
-        self.gates = {name: self._gate(name, neurons * k if self.resident else 0, k, jobs.get(name))
+        places = max(1, sizes.executor.max_channels // neurons)
+        self.gates = {name: self._gate(name, neurons * min(k, places - 1), k, jobs.get(name))
                       for k, name in enumerate(names)}
         self.region_lines = min(words, cell.width) * max(gate.row_lines for gate in self.gates.values())
         if len(names) * self.gate_lines > sizes.map_lines:
@@ -198,7 +202,7 @@ class _Builder:
             results[f"c[{self.number}]"] = self.dram.reserve(self.gate_lines), self.gate_lines
         self.h_result, self.h_lines = results[f"h[{self.number}]"][0], h_lines
         self._begin(state)
-        fetches = [(step, name, block) for step in range(steps) for name in self.gates
+        fetches = [(step, name, block) for step in range(steps) for name in self._order(step)
                    for block in range(self.gate_lines)]
         ahead = self._fetches_ahead()
         for step in range(steps):
@@ -217,6 +221,13 @@ class _Builder:
             line, count = results[f"c[{self.number}]"]
             self._copy(CopyOp.STORE, line, self.place["c"], count)
         return results
+
+    def _order(self, step):
+        """Names of the gates as they are run: accurate ones first, and in every other step backwards, so that a step
+        begins with the biases that the one before ended with."""
+        turn = 1 if step % 2 == 0 else -1
+        return [name for accurate in (True, False)
+                for name in [name for name, gate in self.gates.items() if (gate.job is None) == accurate][::turn]]
 
     def _gate(self, name, first, k, job):
         cell, words = self.cell, self.sizes.line_words
@@ -347,7 +358,7 @@ class _Builder:
 
     def _speculate(self, step):
         writer, size, project = self.writers[Engine.SPEC], self.sizes.speculator, True
-        for gate in self.gates.values():
+        for gate in map(self.gates.get, self._order(step)):
             if gate.job is None:
                 continue
             settings = self.speculation.layer
@@ -362,9 +373,9 @@ class _Builder:
         step, name, block = fetches[number]
         gate, words, writer = self.gates[name], self.sizes.line_words, self.writers[Engine.EXEC]
         if block == 0:
-            line = self.place["gates"] + (0 if self.resident else gate.lines)
+            line = self.place["gates"] + gate.lines - gate.first // words
             self.queues.add(writer.commands(exec_gate_words(gate.mapping, gate.parameters, first=gate.first,
-                                                            out_line=line)))
+                                                            out_line=line)), _CONFIG_CYCLES)
         wait = _DMA
         if step and fetches[number - 1][0] != step and gate.job is None:
             wait |= _CELL

@@ -13,6 +13,7 @@ from golden.duet.cell_unit import Cell, gru, lstm
 from golden.duet.cnn_program import CnnLayer, cnn_program
 from golden.duet.command import Command, CopyOp, Engine, WorkOp
 from golden.duet.duet_accelerator import DuetAccelerator
+from golden.duet.executor_config import Region, address
 from golden.duet.gates import calibrate_cell
 from golden.duet.layer import ConvLayer
 from golden.duet.mapping import map_conv
@@ -341,6 +342,17 @@ def test_gates_are_a_pipeline():
     assert len({c.b for c in fetches}) == 2
 
 
+def test_biases_are_written_twice_a_step():
+    """Two of four gates have room: each step begins with the gate that the one before ended with."""
+    rng = np.random.default_rng(13)
+    cell = random_cell(rng, SMALL, Cell.LSTM, 9, 13)
+    for mode in (Mode.BASE, Mode.DUET):
+        program = rnn_program([cell], [rng.integers(-9999, 9999, (4, 9))], SMALL, mode)
+        written = [c.b for c in program.commands if (c.engine, c.op) == (Engine.EXEC, WorkOp.CONFIG)
+                   and address(Region.BIAS, 0) <= c.b < address(Region.BIAS, 32)]
+        assert len(written) == 13 * (4 + 3 * 2)
+
+
 @pytest.mark.parametrize("engine, op, nth", [(Engine.DMA, CopyOp.FETCH, 0), (Engine.DMA, CopyOp.FETCH, 2),
                                              (Engine.EXEC, WorkOp.GATE, 1), (Engine.CELL, 1, 0), (Engine.CELL, 1, 1),
                                              (Engine.SPEC, WorkOp.GATE, 4), (Engine.DMA, CopyOp.STORE, 0)])
@@ -432,6 +444,27 @@ def test_queues():
     queues = Queues()
     queues.add([Command(Engine.DMA, CopyOp.LOAD, c=1, signal=1 << Engine.EXEC)] * 256)
     with pytest.raises(ValueError, match="more than 255 tokens from DMA to EXEC"):
+        queues.merge()
+
+
+def test_queues_with_room():
+    """A command comes as soon as its engine's queue has room; it does not wait behind another engine's many."""
+    queues = Queues(depth=4)
+    queues.add([Command(Engine.EXEC, WorkOp.CONFIG, b=k) for k in range(20)], 3)
+    queues.add([Command(Engine.DMA, CopyOp.LOAD, c=k) for k in range(1, 7)], 50)
+    stream = queues.merge()
+    for engine, field in ((Engine.EXEC, "b"), (Engine.DMA, "c")):
+        assert [getattr(c, field) for c in stream if c.engine == engine] == sorted(
+            getattr(c, field) for c in stream if c.engine == engine)
+    places = [k for k, c in enumerate(stream) if c.engine == Engine.DMA]
+    assert places[2] < 9  # the first begins at once, two have room
+    assert places[4] > 18 and len(stream) == 26  # the fifth has none before the second begins, in cycle 50
+    late = Queues()
+    late.add([Command(Engine.EXEC, WorkOp.CONFIG, b=k) for k in range(20)], 3)
+    late.add([Command(Engine.DMA, CopyOp.LOAD, c=k) for k in range(1, 7)], 50)
+    assert [k for k, c in enumerate(late.merge()) if c.engine == Engine.DMA][1] > 15
+    queues.add(Command(Engine.EXEC, WorkOp.CONFIG, wait=1 << Engine.DMA))
+    with pytest.raises(ValueError, match="tokens of these commands never come: EXEC CONFIG"):
         queues.merge()
 
 
