@@ -1,0 +1,50 @@
+"""The table of ENMC's instructions, registers and errors, ``isa/enmc.toml``, as enumerations and plain values."""
+
+import pathlib
+import tomllib
+
+from amaranth.lib import enum
+
+__all__ = ["Buffer", "COMMAND_BITS", "Error", "Kind", "OPERAND_BITS", "Register", "TABLE", "jobs", "register_row"]
+
+TABLE = tomllib.loads((pathlib.Path(__file__).resolve().parents[2] / "isa" / "enmc.toml").read_text())
+"""The file as it is."""
+
+COMMAND_BITS, OPERAND_BITS = TABLE["command"]["bits"], TABLE["operand"]["bits"]
+
+
+def jobs(kind):
+    """Jobs of a kind of instructions, name -> number, in the order of the table."""
+    names = [form["job"] for row in TABLE["instructions"] for form in row["forms"]
+             if form["kind"] == kind and "job" in form]
+    return {name: number for number, name in enumerate(dict.fromkeys(names))}
+
+
+class Buffer(enum.Enum, shape=4):
+    """Numbers of the buffers."""
+
+    vars().update((row["name"], row["id"]) for row in TABLE["buffers"])
+
+
+class Register(enum.Enum, shape=5):
+    """Numbers of the registers."""
+
+    vars().update((row["name"], row["number"]) for row in TABLE["registers"])
+
+
+class Error(enum.Enum, shape=8):
+    """Codes of the errors."""
+
+    NONE = 0
+    vars().update((row["name"], row["code"]) for row in TABLE["errors"])
+
+
+class Kind(enum.Enum, shape=4):
+    """What the controller does with an instruction."""
+
+    vars().update((row["name"], number) for number, row in enumerate(TABLE["kinds"]))
+
+
+def register_row(register):
+    """The row of the table of a register's name."""
+    return next(row for row in TABLE["registers"] if row["name"] == register)
