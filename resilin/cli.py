@@ -22,6 +22,7 @@ COMMANDS = {
     "synthesize": "area, timing and memories of a block on a target",
     "qor": "area, delay and resources of the blocks against the committed baseline",
     "report": "tables and charts of blocks on targets, beside the papers' figures",
+    "isa": "a machine's instructions: C header, page, assembler, disassembler",
     "lint": "check generated Verilog with Verilator's lint",
     "models": "trained models that jobs take their weights from",
     "doctor": "check that every tool is there and works",

@@ -60,7 +60,7 @@ class Form:
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """An instruction. ``buf1``, ``buf2``: numbers of the buffers allowed there; ``register``: ``"read"``, ``"write"``."""
+    """An instruction. ``buf1``, ``buf2``: buffers allowed there; ``register``: ``"read"`` or ``"write"`` one."""
 
     opcode: int
     name: str

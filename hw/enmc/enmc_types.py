@@ -64,7 +64,7 @@ class CandidateRange(data.Struct):
 
 
 class MemoryJob(data.Struct):
-    """A job of the load-store unit. LOAD, STORE: ``count`` (1 to 4) words of ``buf1``; MOVE: all of ``buf1`` to ``buf2``.
+    """A job of the load-store unit. LOAD, STORE: ``count`` (1 to 4) words of ``buf1``; MOVE: all of it to ``buf2``.
 
     Word i of a STORE goes to burst ``address`` + i % ``width`` + ``stride`` * (i / ``width``).
     """
@@ -98,7 +98,7 @@ class CandidateSettings(data.Struct):
 
 
 class ResultSettings(data.Struct):
-    """Registers for storing accurate results: bases and strides in bursts, log of candidates when ``log_base`` is not 0.
+    """Registers for storing accurate results: bases and strides in bursts; a log of candidates unless ``log_base`` is 0.
 
     Only bursts ``write_low`` <= a < ``write_high`` may be written.
     """

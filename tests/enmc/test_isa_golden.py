@@ -31,7 +31,7 @@ BARRIER
     ("INIT THRESHOLD, -5", 9 << 8 | 1 << 7 | 8 << 2, 0xFFFFFFFB),
     ("LDR PSUM_FP32, address=0x1fc0, count=3", 10 << 8 | 5 << 4, 3 << 36 | 0x1FC0),
     ("STR OUTPUT, address=64, count=4, width=2, stride=7", 11 << 8 | 6 << 4, 7 << 42 | 2 << 39 | 4 << 36 | 64),
-    ("MUL_ADD_FP32 FEATURE_FP32, WEIGHT_FP32, class=9, count=1, item=3", 2 << 8 | 0x23, 1 << 63 | 3 << 56 | 1 << 32 | 9),
+    ("MUL_ADD_FP32 FEATURE_FP32, WEIGHT_FP32, class=9, count=1, item=3", 0x223, 1 << 63 | 3 << 56 | 1 << 32 | 9),
     ("CLR", 19 << 8, 0),
 ])
 def test_encoding(text, command, operand):

@@ -1,0 +1,1 @@
+"""What ties ENMC's hardware, models and programs together."""
