@@ -12,7 +12,7 @@ from golden.duet.gates import GateRecorder, calibrate_cell, gate_function
 from golden.duet.networks import SHARE
 from golden.duet.speculator_mfu import Function
 from golden.workloads.easyocr import character_accuracy, edit_distance
-from golden.workloads.layers import activate, dense_gate
+from golden.workloads.layers import activate, dense_convolution, dense_gate
 from golden.workloads.text import texts
 
 __all__ = ["RATIOS", "VARIANTS", "Task", "evaluation_words", "gate_study", "phoneme_task", "reader_task", "voice_task"]
@@ -84,9 +84,10 @@ def phoneme_task(model, calibration, evaluation):
                 compare)
 
 
-def reader_task(model, calibration, evaluation):
-    """EasyOCR's recurrent layers on (image, text) of lines; the convolutions are exact. The answer is the text read."""
-    features = [[model.features(image) for image, _ in lines] for lines in (calibration, evaluation)]
+def reader_task(model, calibration, evaluation, convolution=dense_convolution):
+    """EasyOCR's recurrent layers on (image, text) of lines, behind exact convolutions or another implementation's. The
+    answer is the text read."""
+    features = [[model.features(image, convolution) for image, _ in lines] for lines in (calibration, evaluation)]
     true = [text for _, text in evaluation]
 
     def evaluate(gate):
@@ -94,8 +95,10 @@ def reader_task(model, calibration, evaluation):
         return np.concatenate(scores), [model.decode(score) for score in scores]
 
     return Task("easyocr-en", model.cells, lambda gate: [model.sequence(x, gate) for x in features[0]], evaluate,
-                lambda answer, reference: {"characters_read": character_accuracy(answer, true),
-                                           "characters_equal": character_accuracy(answer, reference)})
+                lambda answer, reference: {
+                    "characters_read": character_accuracy(answer, true),
+                    "characters_equal": character_accuracy(answer, reference),
+                    "lines_equal": float(np.mean([a == b for a, b in zip(answer, reference)]))})
 
 
 def _float_function(cells, recorder, share, ratio, record):

@@ -110,6 +110,19 @@ class DuetCell:
         speculations = {gate: speculation.at(threshold) for gate, speculation in self.speculations.items()}
         return dataclasses.replace(self, speculations=speculations)
 
+    def without(self, gates):
+        """The same where ``gates`` (names) are always accurate; thresholds stay."""
+        def kept(by_gate):
+            return {gate: value for gate, value in by_gate.items() if gate not in gates}
+
+        unknown = set(gates) - set(self.executions)
+        if unknown:
+            raise ValueError(f"gates {', '.join(sorted(unknown))} are not allowed: the cell has "
+                             f"{', '.join(self.executions)}")
+        if not kept(self.speculations):
+            raise ValueError("at least one gate must be left to the Speculator")
+        return dataclasses.replace(self, speculations=kept(self.speculations), pre=kept(self.pre))
+
     @property
     def weight_bytes(self):
         """Bytes of the accurate weights, read at every step but for rows skipped, and of all little modules."""

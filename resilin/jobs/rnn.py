@@ -1,4 +1,5 @@
-"""``resilin run rnn``: a real LSTM on the DUET accelerator, accurate and with insensitive outputs left approximate."""
+"""``resilin run rnn``: recurrent cells of real models on the DUET accelerator, accurate and with insensitive outputs
+left approximate."""
 
 import contextlib
 import dataclasses
@@ -10,14 +11,11 @@ from resilin.files import check_folder, write_files
 from resilin.options import add_config_arguments, check_seed, make_config, positive
 from resilin.progress import Progress
 
-summary = "an LSTM of a real model on the DUET accelerator: cycles, weights read, error, by insensitive ratio"
+summary = "recurrent cells of real models on the DUET accelerator: cycles, weights read, error, by insensitive ratio"
 
 #: Inputs and neurons of the cell that the RTL runs, unless the whole one is asked for.
 INPUTS, WIDTH = 24, 16
-#: Step of the evaluation speech from which on the programs run: somebody speaks there.
-FIRST_STEP = 20
-#: Seconds of speech to calibrate on.
-CALIBRATION = 16
+_NETWORKS = ("silero", "easyocr", "g2p")
 
 
 def _ratio(text):
@@ -30,12 +28,18 @@ def _ratio(text):
 def add_arguments(parser):
     add_config_arguments(parser, "small")
     parser.add_argument("--whole", action="store_true",
-                        help=f"the RTL runs the whole cell, which takes the preset paper; else {INPUTS} of its "
+                        help=f"the RTL runs Silero's whole cell, which takes the preset paper; else {INPUTS} of its "
                              f"inputs and {WIDTH} of its neurons")
     parser.add_argument("--no-rtl", dest="rtl", action="store_false", help="golden machine and cycle model only")
+    parser.add_argument("--network", choices=_NETWORKS, action="append", dest="networks",
+                        help="network to evaluate at the size of the paper; may be given again (default: all)")
+    parser.add_argument("--convolutions", action="store_true",
+                        help="easyocr's text with approximate convolutions as well")
     parser.add_argument("--steps", type=positive, default=4, help="time steps of the programs (default: 4)")
     parser.add_argument("--ratio", type=_ratio, action="append", dest="ratios", metavar="SHARE",
                         help="insensitive ratio on calibration data; may be given again (default: 0.3, 0.5, 0.7)")
+    parser.add_argument("--code-bits", type=int, choices=range(2, 9), default=8, metavar="N",
+                        help="width of an approximate gate, whatever the configuration says (default: 8)")
     parser.add_argument("--seconds", type=positive, default=10,
                         help="seconds of speech that the detector is evaluated on (default: 10)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation (default: 1)")
@@ -52,8 +56,11 @@ def run(args):
     check_seed(args.seed)
     check_folder(args.output)
     config = make_config(find("duet_accelerator"), args)
+    config = dataclasses.replace(config, code_bits=args.code_bits)
+    if args.convolutions and args.networks and "easyocr" not in args.networks:
+        raise ValueError("--convolutions is not allowed without --network easyocr")
     tell = Progress()
-    with tell.alive():
+    with tell.alive(), contextlib.redirect_stdout(sys.stderr):
         results = _measure(args, config, tell)
     text = _report(results)
     files = write_files(args.output, {"rnn.json": json.dumps(results, indent=2) + "\n", "rnn.txt": text})
@@ -63,83 +70,119 @@ def run(args):
 
 
 def _measure(args, config, tell):
-    from golden.duet.gate_study import voice_task
-    from golden.workloads.silero import RATE, SileroVad
-    from golden.workloads.speech import speech
     from hw.duet.accelerator_config import DuetAcceleratorConfig
-    from resilin.duet.rnn_run import cut_cell, make_cell, run_cells
 
     ratios = sorted(args.ratios or (0.3, 0.5, 0.7))
+    paper = dataclasses.replace(DuetAcceleratorConfig.preset("paper"), code_bits=args.code_bits)
+    results = {"steps": args.steps, "seed": args.seed, "seconds": args.seconds, "rtl": None, "networks": []}
+    if args.rtl:
+        results["rtl"] = _simulated(args, config, ratios, tell)
+    for name in dict.fromkeys(args.networks or _NETWORKS):
+        results["networks"].append(_evaluated(name, args, paper, ratios, tell))
+    return results
+
+
+def _part(data, first, steps):
+    """Evaluation data up to ``steps`` after ``first``, refused where there are too few."""
+    if len(data) < first + steps:
+        raise ValueError(f"steps = {steps} is not allowed: there are {max(0, len(data) - first)} steps from {first} on")
+    return data[:first + steps]
+
+
+def _simulated(args, config, ratios, tell):
+    """Silero's cell, or a part of it, on the RTL."""
+    from resilin.duet.rnn_networks import CALIBRATION_SECONDS, FIRST_STEP, choices
+    from resilin.duet.rnn_run import cut_cell, make_cell, run_cells
+
+    from golden.workloads.silero import RATE, SileroVad
+    from golden.workloads.speech import speech
+
     model = SileroVad.load(tell)
-    sounds = (speech("calibration", tell)[:CALIBRATION * RATE], speech("evaluation", tell)[:args.seconds * RATE])
-    calibration, evaluation = (model.features(samples) for samples in sounds)
-    x = evaluation[FIRST_STEP:FIRST_STEP + args.steps]
-    if len(x) < args.steps:
-        raise ValueError(f"steps = {args.steps} is not allowed: {args.seconds} s have {len(evaluation) - FIRST_STEP} "
-                         f"steps from {FIRST_STEP} on")
-    paper = DuetAcceleratorConfig.preset("paper")
-
-    def cell(whole, config):
-        inputs, width = (model.cell.input_weight.shape[1], model.cell.width) if whole else (INPUTS, WIDTH)
-        return cut_cell(model.cell, inputs, width), inputs
-
-    def measure(whole, config, **options):
-        given, inputs = cell(whole, config)
-        tell.step(f"calibrating an LSTM of {inputs} inputs and {given.width} neurons")
-        duet = make_cell(given, calibration[:, :inputs], config)
-        tell.step("running the programs")
-        runs, _ = run_cells(given, duet, x[:, :inputs], ratios, config, **options)
-        return duet, {"inputs": inputs, "width": given.width, "rtl": options["rtl"],
-                      "config": config.to_dict(), "runs": [dataclasses.asdict(item) for item in runs]}
-
-    with contextlib.redirect_stdout(sys.stderr):
-        _, cut = measure(args.whole, config, rtl=args.rtl, **(dict(
-            preset=args.preset, seed=args.seed, timeout=args.timeout,
-            progress=lambda line: tell(f"simulated {line}")) if args.rtl else {}))
-        duet, whole = measure(True, paper, rtl=False)
-    tell.step("evaluating the voice detector")
-    task = voice_task(model, *sounds)
-    return {"steps": args.steps, "programs": [cut, whole], "seed": args.seed,
-            "detector": {"seconds": args.seconds, "rows": list(_detector(task, duet, ratios))}}
+    calibration = model.features(speech("calibration", tell)[:CALIBRATION_SECONDS * RATE])
+    evaluation = model.features(speech("evaluation", tell)[:args.seconds * RATE])
+    whole = model.cell.input_weight.shape[1], model.cell.width
+    inputs, width = whole if args.whole else (INPUTS, WIDTH)
+    x = _part(evaluation, FIRST_STEP, args.steps)
+    tell.step(f"calibrating an LSTM of {inputs} inputs and {width} neurons")
+    given = cut_cell(model.cell, inputs, width)
+    duet = make_cell(given, calibration[:, :inputs], config)
+    tell.step("running the programs on the RTL")
+    runs, _ = run_cells(given, choices(duet, ratios, "i"), x[:, :inputs], config, first=FIRST_STEP, preset=args.preset,
+                        seed=args.seed, timeout=args.timeout, progress=lambda line: tell(f"simulated {line}"))
+    return {"inputs": inputs, "width": width, "config": config.to_dict(),
+            "runs": [dataclasses.asdict(item) for item in runs]}
 
 
-def _detector(task, duet, ratios):
-    """What the detector decides at each ratio, with the whole cell in integers; 0: nearly everything is accurate."""
-    import numpy as np
+def _evaluated(name, args, config, ratios, tell):
+    """A network's cells on the golden machine and the cycle model, and its answers."""
+    from resilin.duet.rnn_networks import answers, choices, load_network, reader_with_convolutions
+    from resilin.duet.rnn_run import run_cells, summed
 
-    from golden.duet.gates import gate_function
-    from golden.workloads.layers import dense_gate
+    network = load_network(name, config, tell, args.seconds)
+    runs, cells = [], []
+    for cell, trained in network.cells.items():
+        tell.step(f"{network.title}: programs of {cell}")
+        duet = network.duets[cell]
+        found, _ = run_cells(trained, choices(duet, ratios, network.accurate),
+                             _part(network.inputs[cell], network.first, args.steps), config, first=network.first,
+                             rtl=False)
+        runs.append(found)
+        cells.append({"name": cell, "kind": trained.kind, "inputs": trained.input_weight.shape[1],
+                      "width": trained.width, "little_modules": sorted(duet.speculations)})
+    tell.step(f"{network.title}: answers")
+    result = {"network": name, "title": network.title, "cells": cells, "config": config.to_dict(),
+              "runs": [dataclasses.asdict(summed(same)) for same in zip(*runs)],
+              "answers": answers(network, ratios), "answer_count": len(network.answer)}
+    if name == "easyocr" and args.convolutions:
+        tell.step(f"{network.title}: convolutions")
+        result["with_convolutions"] = reader_with_convolutions(network, ratios, tell)
+    return result
 
-    exact, reference = task.evaluate(dense_gate)
-    for ratio in (0, *ratios):
-        maps = []
-        found, answer = task.evaluate(gate_function({"lstm": duet.at_ratio(ratio)},
-                                                    lambda cell, gate, mask: maps.append(mask.mean())))
-        yield {"wanted": ratio, "ratio": 1 - float(np.mean(maps)), "decisions": len(answer),
-               "error": float(np.linalg.norm(found - exact) / np.linalg.norm(exact)),
-               **task.compare(answer, reference)}
+
+def _runs(runs):
+    """Lines of a table of runs."""
+    base = runs[0]
+    lines = [f"{'':22}{'ratio':>7}{'cycles':>9}{'speed-up':>10}{'DRAM':>9}{'MACs':>8}{'weight bytes':>14}{'of BASE':>9}"
+             f"{'little':>8}{'error of h':>12}"]
+    for row in runs:
+        lines.append(f"{row['name']:22}{row['ratio']:7.2f}{row['cycles']:>9}{base['cycles'] / row['cycles']:>10.2f}"
+                     f"{row['dram_cycles']:>9}{row['mac_cycles']:>8}{row['weight_bytes']:>14}"
+                     f"{row['weight_bytes'] / base['weight_bytes']:>9.3f}{row['little_bytes']:>8}{row['error']:>12.4f}")
+    return lines
+
+
+def _answers(rows):
+    """Lines of a table of answers."""
+    names = [name for name in rows[0] if name.endswith(("_equal", "_read", "_skipped"))]
+    headings = ["ratio", "weights read", "error", *(name.replace("_", " ") for name in names)]
+    lines = [f"{'':22}" + "".join(f"{heading:>{len(heading) + 2}}" for heading in headings)]
+    for row in rows:
+        cells = [f"{row['ratio']:.2f}", f"{row['read']:.3f}", f"{row['error']:.4f}", *(f"{row[name]:.3f}"
+                                                                                     for name in names)]
+        lines.append(f"{row['name']:22}" + "".join(f"{cell:>{len(heading) + 2}}"
+                                                   for cell, heading in zip(cells, headings)))
+    return lines
 
 
 def _report(results):
-    lines = []
-    for part in results["programs"]:
-        base = part["runs"][0]
-        how = ("RTL, every word of the DRAM equals the golden machine's" if part["rtl"]
-               else "golden machine and cycle model, no RTL")
+    lines = ["cycles: of the whole program; DRAM: beats on its port, MACs: multiplications by elements, in cycles; "
+             "little: bytes of little modules, once", ""]
+    part, steps = results["rtl"], results["steps"]
+    if part:
         config = part["config"]
-        lines += [f"LSTM, {part['inputs']} inputs, {part['width']} neurons, {results['steps']} steps; "
-                  f"{config['rows']} x {config['cols']} elements, INT{config['code_bits']} approximations; {how}",
-                  f"{'':10}{'wanted':>8}{'ratio':>8}{'cycles':>9}{'speed-up':>10}{'weight bytes':>14}{'of BASE':>9}"
-                  f"{'little':>8}{'MACs':>10}{'error of h':>12}"]
-        for row in part["runs"]:
-            speed_up = base["cycles"] / row["cycles"]
-            lines.append(f"{row['name']:10}{row['wanted']:8.2f}{row['ratio']:8.2f}{row['cycles']:>9}{speed_up:>10.2f}"
-                         f"{row['weight_bytes']:>14}{row['weight_bytes'] / base['weight_bytes']:>9.3f}"
-                         f"{row['little_bytes']:>8}{row['macs']:>10}{row['error']:>12.4f}")
+        lines += [f"RTL: LSTM of {part['inputs']} inputs, {part['width']} neurons, {steps} steps; {config['rows']} x "
+                  f"{config['cols']} elements, INT{config['code_bits']} approximations; every word of the DRAM equals "
+                  "the golden machine's", *_runs(part["runs"]), ""]
+    for network in results["networks"]:
+        config = network["config"]
+        cells = ", ".join(f"{cell['name']} ({cell['kind'].upper()}, {cell['inputs']} inputs, {cell['width']} neurons, "
+                          f"approximate {''.join(cell['little_modules'])})" for cell in network["cells"])
+        lines += [f"{network['title']}: {cells}",
+                  f"{steps} steps of each cell; {config['rows']} x {config['cols']} elements, INT{config['code_bits']} "
+                  "approximations; golden machine and cycle model", *_runs(network["runs"]), "",
+                  f"answers of the whole network ({network['answer_count']}), gates in integers", ""]
+        lines[-1:] = _answers(network["answers"])
         lines.append("")
-    detector = results["detector"]
-    lines += [f"Voice detector, whole cell in integers, {detector['seconds']} s of another reader, against float",
-              f"{'wanted':>8}{'ratio':>8}{'error of output':>17}{'decisions':>11}{'equal':>8}"]
-    lines += [f"{row['wanted']:8.2f}{row['ratio']:8.2f}{row['error']:>17.4f}{row['decisions']:>11}"
-              f"{row['decisions_equal']:>8.3f}" for row in detector["rows"]]
-    return "\n".join(lines) + "\n"
+        if "with_convolutions" in network:
+            lines += ["the same with approximate convolutions", *_answers(network["with_convolutions"]), ""]
+    return "\n".join(lines[:-1]) + "\n"
