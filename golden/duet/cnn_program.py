@@ -21,6 +21,7 @@ from golden.duet.layer_commands import (ConfigWriter, ConvPlace, exec_conv_words
                                         spec_conv_words)
 from golden.duet.layer_parameters import QuantizedLayer
 from golden.duet.mapping import ConvMapping, map_conv
+from golden.duet.mode import Mode
 from golden.duet.program import DramImage, Program, Queues, configure
 from golden.duet.speculator_mapping import SpeculatorMapping, map_speculation
 from golden.duet.speculator_mfu import Function
@@ -59,12 +60,19 @@ class CnnLayer:
 class CnnProgram(Program):
     """``results``: "output", and with maps "omap[L]" and "map[L]": lines as a ``STORE`` leaves them.
 
-    ``mappings``: of each layer; ``speculated``: whether the Speculator works on it; ``parts``: of its output channels.
+    ``mode``: the :class:`Mode`; ``mappings``: of each layer; ``speculations``: what the Speculator has of it, None
+    where it does not work on it; ``parts``: (first, n) of its output channels.
     """
 
+    mode: Mode
     mappings: tuple[ConvMapping, ...]
-    speculated: tuple[bool, ...]
+    speculations: tuple[SpeculatorMapping | None, ...]
     parts: tuple[tuple[tuple[int, int], ...], ...]
+
+    @property
+    def speculated(self):
+        """For each layer whether the Speculator works on it."""
+        return tuple(speculation is not None for speculation in self.speculations)
 
     def output(self, dram):
         """The result INT16 (channels, height, width) of the last layer."""
@@ -161,8 +169,9 @@ class _Builder:
             number += len(layer.parts)
         return CnnProgram(
             sizes=self.sizes, commands=self.queues.merge(), dram=self.dram.image(), results=self.results,
-            mappings=tuple(layer.mapping for layer in self.layers), parts=tuple(tuple(x.parts) for x in self.layers),
-            speculated=tuple(layer.speculation is not None for layer in self.layers))
+            mode=self.mode, mappings=tuple(layer.mapping for layer in self.layers),
+            parts=tuple(tuple(layer.parts) for layer in self.layers),
+            speculations=tuple(layer.speculation for layer in self.layers))
 
     # Places in the GlobalBuffer.
 

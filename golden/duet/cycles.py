@@ -15,6 +15,7 @@ import numpy as np
 
 from golden.duet.command import CellOp, CopyOp, Engine, WorkOp
 from golden.duet.speculator_timing import SpeculatorTiming, TimingSize
+from golden.duet.timeline import Timeline
 
 __all__ = ["CycleModel", "MachineTiming"]
 
@@ -124,13 +125,14 @@ class CycleModel:
     """Runs a program's commands with their works; ``ends``: for each engine the cycles in which its commands ended.
 
     Parameters: ``machine`` a :class:`MachineTiming`, ``commands``, ``works`` (as from
-    :class:`golden.duet.works.Recorder`). Cycle 0 is the transfer of the first command.
+    :class:`golden.duet.works.Recorder`). Cycle 0 is the transfer of the first command. ``timeline``: what happened
+    when, a :class:`golden.duet.timeline.Timeline`.
     """
 
     def __init__(self, machine, commands, works):
         self.machine, self.commands, self.works = machine, commands, works
         self._kernel = kernel = _Kernel()
-        self.ends = [[] for _ in Engine]
+        self.ends, self.timeline = [[] for _ in Engine], Timeline(len(Engine))
         self._queues = [[(number, command) for number, command in enumerate(commands) if command.engine == engine]
                         for engine in Engine]
         self._pushed, self._moved, self._left = _Table(), _Table(), _Table()  # p, m, q of (engine, place)
@@ -185,12 +187,14 @@ class CycleModel:
         yield at, _BEGIN
         while not all(self._tokens.get((giver, engine), 0) for giver in givers):
             missing = next(giver for giver in givers if not self._tokens.get((giver, engine), 0))
-            event = self._token_events.setdefault((missing, engine), _Event())
+            event, since = self._token_events.setdefault((missing, engine), _Event()), self._kernel.now
             yield event
             yield max(self._kernel.now, at), _BEGIN
+            self.timeline.waits[engine].append((missing, since, self._kernel.now))
         for giver in givers:
             self._tokens[giver, engine] -= 1
         at = self._kernel.now
+        self.timeline.begins[engine].append(at)
         self._kernel.set(self._left[engine, place], at)
         return at
 
@@ -297,7 +301,9 @@ class CycleModel:
         # Elements are done with the chunk before: its event is set with their cycles.
         yield self._known(self._e, chunk - 1)
         before = self._last if chunk else _NEVER
-        self._last = np.maximum(released + 3, before + 1) + np.maximum(counts, 1) - 1
+        starts = np.maximum(released + 3, before + 1)
+        self.timeline.issue(starts, counts)
+        self._last = starts + np.maximum(counts, 1) - 1
         end = int(np.max(self._last))
         self._kernel.set(self._e[chunk], end)
         if not last:
@@ -306,6 +312,7 @@ class CycleModel:
         moved, free = (yield self._m[step]), (yield self._known(self._f, step - 1))
         done = max(end + 3, moved + 1, free) + 1 + max(1, work.outputs)
         self._kernel.set(self._d[step], done)
+        self.timeline.drain(released + 1, done)
         offered = done + tree + 7 + (machine.rows + 4 if curved else 0)
         for row in range(work.rows):
             if row == work.rows - 1:

@@ -111,7 +111,7 @@ class Executor:
         rows, cols = sizes.rows, sizes.cols
         self._words = {(Region.ROW_ID, k): k for k in range(rows + 1)}
         self._words |= {(Region.COLUMN_ID, k): k % cols for k in range(rows * cols)}
-        self._next, self._step = {}, None
+        self._next, self._step, self._known = {}, None, {}
         self._empty_bank()
 
     def write(self, address, data):
@@ -119,14 +119,11 @@ class Executor:
         if self._step is not None:
             raise ValueError("a step is inside: the configuration cannot be written")
         self._words[Region(address >> 12), address & 0xfff] = int(check_range("data", data, 32, signed=False))
+        self._known = {}
 
     def send(self, item):
         """Take an item of the bus. Returns the results that leave once it has arrived: a list, empty but for ``GO``."""
-        sizes = self.sizes
-        row_ids = np.array([self._words[Region.ROW_ID, k] for k in range(sizes.rows + 1)])
-        col_ids = np.array([self._words[Region.COLUMN_ID, k] for k in range(sizes.rows * sizes.cols)])
-        buses, elements = deliver(row_ids, col_ids.reshape(sizes.rows, sizes.cols), item.row_tag, item.col_tag,
-                                  item.row_all, item.col_all)
+        buses, elements = self._remembered((item.row_tag, item.col_tag, item.row_all, item.col_all), self._deliver)
         if buses[-1]:
             self.through.append(item)
         if not buses[:-1].any():
@@ -136,6 +133,22 @@ class Executor:
         take = {Kind.OMAP: self._omap, Kind.INPUT: self._input, Kind.WEIGHT: self._weight}[Kind(item.kind)]
         take(item, np.flatnonzero(buses[:-1]) if item.kind == Kind.OMAP else elements)
         return []
+
+    def configuration(self):
+        """The layer's :class:`golden.duet.executor_config.Configuration`, as it was written."""
+        return self._remembered((), self._configuration)
+
+    def _remembered(self, key, find):
+        """``find(*key)``, found once for a configuration."""
+        if key not in self._known:
+            self._known[key] = find(*key)
+        return self._known[key]
+
+    def _deliver(self, *tags):
+        sizes = self.sizes
+        row_ids = np.array([self._words[Region.ROW_ID, k] for k in range(sizes.rows + 1)])
+        col_ids = np.array([self._words[Region.COLUMN_ID, k] for k in range(sizes.rows * sizes.cols)])
+        return deliver(row_ids, col_ids.reshape(sizes.rows, sizes.cols), *tags)
 
     def _empty_bank(self):
         rows, cols, segment = self.sizes.rows, self.sizes.cols, self.sizes.segment
@@ -197,7 +210,7 @@ class Executor:
 
     def _begin(self):
         """The step that the OMAP items so far belong to."""
-        configuration = self._configuration()
+        configuration = self.configuration()
         omap = np.zeros((self.sizes.rows, self.sizes.segment), dtype=bool)
         channels = np.zeros(self.sizes.rows, dtype=np.int64)
         for row, (channel, bits) in self._next.items():

@@ -80,7 +80,7 @@ class _RecordingExecution(ExecutionEngine):
             imaps.append(buffer.reshape(self._sizes.cols, -1).copy())
 
         results = super()._step(channels, omaps, recorded, weight_lines, parity)
-        configuration = self.executor._configuration()
+        configuration = self.executor.configuration()
         rows = np.zeros((self._sizes.executor.rows, self._sizes.segment), bool)
         rows[:len(omaps)] = omaps
         used = imaps or [buffer.reshape(self._sizes.cols, -1)]
@@ -109,7 +109,7 @@ class Recorder(DuetAccelerator):
             self.works[number] = CellWork(engine._register("segments"), 2 - engine._register("cell"))
         elif command.engine == Engine.EXEC and command.op != WorkOp.CONFIG:
             registers, tile = engine._registers, command.op == WorkOp.TILE
-            function = Function(engine.executor._configuration().function)
+            function = Function(engine.executor.configuration().function)
             self.works[number] = ExecWork(
                 engine.steps, registers["entries" if tile else "chunk_groups"], registers["weight_lines"],
                 bool(tile and registers["use_order"]), function in (Function.SIGMOID, Function.TANH))

@@ -8,8 +8,10 @@ import numpy as np
 from golden.duet.calibrate import SpeculatorFormat
 from golden.duet.cnn_program import CnnLayer, cnn_program
 from golden.duet.command import Engine, WorkOp
+from golden.duet.conv_works import conv_works
 from golden.duet.mode import Mode
 from golden.duet.networks import DuetConvolution, calibrate_convolutions
+from golden.duet.unfold import unfold_image, unfold_layer, unfold_weights, unfolds
 from golden.workloads.layers import Convolution, dense_convolution, max_pool
 from resilin.duet.program_run import Mismatch, golden_runs, run_programs
 from resilin.duet_machine import sizes_of
@@ -27,12 +29,27 @@ class Stack:
     image: np.ndarray
 
     def program(self, sizes, mode):
-        """The program for one mode."""
-        layers, shape = [], self.image.shape[1:]
+        """The program for one mode. Where a group of channels has room for the taps of the first layer, they are its
+        channels."""
+        layers, shape, image = [], self.image.shape[1:], self.image
         for duet in self.layers:
             layers.append(CnnLayer.of(duet, *shape))
             shape = layers[-1].layer.out_size
-        return cnn_program(layers, self.image, sizes, mode)
+        first = layers[0]
+        if unfolds(first.layer, sizes.cols):
+            layers[0] = dataclasses.replace(first, layer=unfold_layer(first.layer),
+                                            parameters=unfold_weights(first.parameters))
+            image = unfold_image(first.layer, image)
+        return cnn_program(layers, image, sizes, mode)
+
+    def works(self, program):
+        """The works of a program of :meth:`program`, from the maps that plain numpy gives."""
+        results = self.results(program.mode.speculates)
+        inputs = [self.image, *(result for result, _ in results[:-1])]
+        first = CnnLayer.of(self.layers[0], *self.image.shape[1:]).layer
+        if program.mappings[0].layer.in_channels != len(self.image):
+            inputs[0] = unfold_image(first, self.image)
+        return conv_works(program, inputs, [mask for _, mask in results])
 
     def results(self, switched):
         """For each layer (results INT16 after pooling, switching map); the first layer is never switched."""

@@ -9,6 +9,7 @@ import numpy as np
 from golden.duet.command import CopyOp, Engine
 from golden.duet.cycles import CycleModel
 from golden.duet.program import Program
+from golden.duet.timeline import Timeline
 from golden.duet.works import Recorder
 from resilin.duet_machine import machine_timing
 from resilin.progress import followed
@@ -26,7 +27,8 @@ class ProgramRun:
 
     ``dram``: INT16 (lines, C S), what the program leaves, all of which is compared; ``works``: number of a command ->
     its work (``golden.duet.works``); ``macs``: multiplications; ``moved``: lines by name of the DMA's operation;
-    ``ends``: for each engine the cycles in which its commands ended; ``counters``: of the RTL, by name.
+    ``ends``: for each engine the cycles in which its commands ended; ``model_ends``: the cycle model's, whose
+    ``timeline`` says what happened when; ``counters``: of the RTL, by name.
     """
 
     program: Program
@@ -35,6 +37,8 @@ class ProgramRun:
     macs: int
     moved: dict
     ends: list
+    model_ends: list
+    timeline: Timeline
     counters: dict | None = None
 
     @property
@@ -54,9 +58,10 @@ def golden_runs(programs, config):
         machine.data[:], machine.maps[:] = data, maps  # what the program before left
         machine.run(program.commands)
         data, maps = machine.data.copy(), machine.maps.copy()
+        model = CycleModel(timing, program.commands, machine.works)
         runs[name] = ProgramRun(program, machine.dram.copy(), machine.works, machine.macs,
-                                {op.name: int(machine.moved[op]) for op in CopyOp},
-                                CycleModel(timing, program.commands, machine.works).ends)
+                                {op.name: int(machine.moved[op]) for op in CopyOp}, model.ends, model.ends,
+                                model.timeline)
     return runs
 
 

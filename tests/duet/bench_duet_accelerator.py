@@ -76,10 +76,18 @@ class Harness(AcceleratorDriver):
         """
         recorder = Recorder(program.sizes, program.dram)
         recorder.run(program.commands)
-        expected = CycleModel(machine_timing(self.config), program.commands, recorder.works).ends
+        model = CycleModel(machine_timing(self.config), program.commands, recorder.works)
+        expected, cycles = model.ends, max(map(max, filter(None, model.ends)))
+        told = {"busy": int(model.timeline.issuing(cycles).sum()), "drain": int(model.timeline.draining(cycles).sum()),
+                "macs": recorder.macs}
         await self.bench.cycles(20)  # nothing of the program before is under way
-        before, start = [len(ends) for ends in self.ends], self.bench.cycle
+        before, start, counted = [len(ends) for ends in self.ends], self.bench.cycle, self.counters()
         await self.program(program)
+        await self.bench.cycles(4)  # counters are late
+        after = self.counters()
+        for name, count in told.items():
+            got = after[f"executor.{name}"] - counted[f"executor.{name}"]
+            assert got == count, f"the counter {name} grew by {got}, not by {count}"
         offset = 4 if self.ctx.options.get("late") else 3
         for engine, ends, skip, model in zip(Engine, self.ends, before, expected):
             got = np.array(ends[skip:]) - start - offset
