@@ -15,7 +15,7 @@ from resilin.duet.program_run import Mismatch, golden_runs, run_programs
 from resilin.duet.rnn_networks import calibrated_cell
 from resilin.duet_machine import sizes_of
 
-__all__ = ["CellRun", "cell_run", "cut_cell", "make_cell", "run_cells", "summed"]
+__all__ = ["CellRun", "cell_run", "cut_cell", "integers_of", "make_cell", "run_cells", "summed"]
 
 _ONE = 1 << Y_FRACTION
 
@@ -77,7 +77,7 @@ class CellRun:
     error: float
 
 
-def _integers(state, duet, c_fraction):
+def integers_of(state, duet, c_fraction):
     """INT16 (h, c) of a float state; only h of a GRU's."""
     h, c = state
     parts = h * _ONE, *(() if c is None or duet.kind == "gru" else (c * 2.0 ** c_fraction,))
@@ -95,7 +95,7 @@ def run_cells(cell, chosen, x, config, *, first=0, rtl=True, **options):
     sizes, duet = sizes_of(config), next(iter(chosen.values()))[1]
     _, before = run_cell(cell, x[:first])
     exact, _ = run_cell(cell, x[first:], state=before)
-    state, (integers, _) = _integers(before, duet, sizes.c_fraction), duet.quantize(x[first:], before[0])
+    state, (integers, _) = integers_of(before, duet, sizes.c_fraction), duet.quantize(x[first:], before[0])
     programs = {name: rnn_program([RnnCell.of(switched)], [integers], sizes, Mode.DUET if ratio else Mode.BASE,
                                   states=[state]) for name, (ratio, switched) in chosen.items()}
     runs = run_programs(programs, config, **options) if rtl else golden_runs(programs, config)
