@@ -7,6 +7,7 @@ import numpy as np
 from golden.arith.activation import Y_FRACTION
 from golden.arith.fixed import saturate
 from golden.duet.cell_unit import gru, lstm
+from golden.duet.command import CopyOp, Engine
 from golden.duet.gates import GateRecorder
 from golden.duet.mode import Mode
 from golden.duet.rnn_program import RnnCell, rnn_program
@@ -15,7 +16,7 @@ from resilin.duet.program_run import Mismatch, golden_runs, run_programs
 from resilin.duet.rnn_networks import calibrated_cell
 from resilin.duet_machine import sizes_of
 
-__all__ = ["CellRun", "cell_run", "cut_cell", "integers_of", "make_cell", "run_cells", "summed"]
+__all__ = ["CellRun", "cell_run", "cut_cell", "integers_of", "make_cell", "run_cells", "summed", "waits"]
 
 _ONE = 1 << Y_FRACTION
 
@@ -63,7 +64,8 @@ class CellRun:
     """A program's figures. ``wanted`` and ``ratio``: share of insensitive gate outputs, asked for on calibration data
     and found; ``cycles`` (the model's without RTL); ``weight_bytes`` of the accurate weights that came from the DRAM,
     ``little_bytes`` of the Speculator's, once; ``dram_cycles``: beats on the DRAM's port, ``mac_cycles``: multiplications
-    by elements, which no program can be faster than; ``macs``; ``error`` of h, relative L2, against float."""
+    by elements, which no program can be faster than; ``waits``: cycles in which the DMA does not move lines, see
+    :func:`waits`; ``macs``; ``error`` of h, relative L2, against float."""
 
     name: str
     wanted: float
@@ -74,6 +76,7 @@ class CellRun:
     macs: int
     dram_cycles: int
     mac_cycles: int
+    waits: dict[str, int]
     error: float
 
 
@@ -116,13 +119,40 @@ def cell_run(name, wanted, ratio, run, duet, states, exact, config):
     return CellRun(name=name, wanted=wanted, ratio=ratio, cycles=run.cycles, macs=run.macs, little_bytes=round(little),
                    weight_bytes=run.moved["FETCH"] * config.line_bits // 8,
                    dram_cycles=sum(run.moved.values()) * (config.line_bits // config.dram_bits),
-                   mac_cycles=-(-run.macs // (config.rows * config.cols)),
+                   mac_cycles=-(-run.macs // (config.rows * config.cols)), waits=waits(run, config),
                    error=float(np.linalg.norm(states / _ONE - exact) / np.linalg.norm(exact)))
+
+
+def waits(run, config):
+    """Cycles of a ``ProgramRun`` of one cell in which the DMA does not move lines, by what it waits for.
+
+    ``start``: the first fetch; ``tail``: states of a step, which are ready when the Executor has computed the last gate
+    and the CellUnit has worked; ``first``: the map of a step's first gate; ``rest``: room for rows in the
+    GlobalBuffer, other maps, writes of results at the same time, the end. With the beats of all lines that is every cycle.
+    """
+    found, before, fetched, new = dict.fromkeys(("start", "tail", "first", "rest"), 0), 0, False, True
+    numbers = [number for number, command in enumerate(run.program.commands) if command.engine == Engine.DMA]
+    for number, end in zip(numbers, run.ends[Engine.DMA], strict=True):
+        command = run.program.commands[number]
+        lines, kind = command.c, "rest"
+        if command.op == CopyOp.FETCH:
+            lines = run.works[number].rows * (command.flags >> 1)
+            if new and not command.flags & 1:
+                kind, new = "first", False
+        elif command.wait >> Engine.CELL & 1:
+            kind, new = "tail", True
+        if not fetched:
+            kind, fetched = "start", command.op == CopyOp.FETCH
+        found[kind] += end - before - lines * (config.line_bits // config.dram_bits)
+        before = end
+    found["rest"] += run.cycles - before
+    return found
 
 
 def summed(runs):
     """The :class:`CellRun` of several cells, one after another, that have the same name; ``error``: the greatest."""
     sums = {name: sum(getattr(run, name) for run in runs)
             for name in ("cycles", "weight_bytes", "little_bytes", "macs", "dram_cycles", "mac_cycles")}
+    sums["waits"] = {kind: sum(run.waits[kind] for run in runs) for kind in runs[0].waits}
     return dataclasses.replace(runs[0], **sums, ratio=float(np.mean([run.ratio for run in runs])),
                                error=max(run.error for run in runs))

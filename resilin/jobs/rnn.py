@@ -142,11 +142,13 @@ def _evaluated(name, args, config, ratios, tell):
 def _runs(runs):
     """Lines of a table of runs."""
     base = runs[0]
-    lines = [f"{'':22}{'ratio':>7}{'cycles':>9}{'speed-up':>10}{'DRAM':>9}{'MACs':>8}{'weight bytes':>14}{'of BASE':>9}"
-             f"{'little':>8}{'error of h':>12}"]
+    waits = list(base["waits"])
+    lines = [f"{'':22}{'ratio':>7}{'cycles':>9}{'speed-up':>10}{'DRAM':>9}" + "".join(f"{kind:>7}" for kind in waits)
+             + f"{'MACs':>8}{'weight bytes':>14}{'of BASE':>9}{'little':>8}{'error of h':>12}"]
     for row in runs:
         lines.append(f"{row['name']:22}{row['ratio']:7.2f}{row['cycles']:>9}{base['cycles'] / row['cycles']:>10.2f}"
-                     f"{row['dram_cycles']:>9}{row['mac_cycles']:>8}{row['weight_bytes']:>14}"
+                     f"{row['dram_cycles']:>9}" + "".join(f"{row['waits'][kind]:>7}" for kind in waits)
+                     + f"{row['mac_cycles']:>8}{row['weight_bytes']:>14}"
                      f"{row['weight_bytes'] / base['weight_bytes']:>9.3f}{row['little_bytes']:>8}{row['error']:>12.4f}")
     return lines
 
@@ -165,8 +167,8 @@ def _answers(rows):
 
 
 def _report(results):
-    lines = ["cycles: of the whole program; DRAM: beats on its port, MACs: multiplications by elements, in cycles; "
-             "little: bytes of little modules, once", ""]
+    lines = ["cycles: of the whole program = DRAM (beats on its port) + start + tail (last gate, CellUnit) + first (its "
+             "map) + rest", "MACs: multiplications by elements; little: bytes of little modules, once", ""]
     part, steps = results["rtl"], results["steps"]
     if part:
         config = part["config"]

@@ -40,6 +40,11 @@ def test_programs_equal_numpy(kind, accurate, first):
     assert base.weight_bytes > some.weight_bytes > most.weight_bytes and base.macs > some.macs > most.macs
     assert base.cycles > 0 and base.little_bytes == 0 < most.little_bytes
     assert all(item.cycles > max(item.dram_cycles, item.mac_cycles) > 0 for item in found)
+    assert all(item.cycles == item.dram_cycles + sum(item.waits.values()) for item in found)
+    assert all(count > 0 for item in found for kind, count in item.waits.items() if kind != "first")
+    assert base.waits["first"] == 0
+    if kind == "lstm":  # the rows of an accurate gate are fetched meanwhile
+        assert found[3].waits["tail"] + found[3].waits["first"] < some.waits["tail"] + some.waits["first"]
     assert base.mac_cycles == -(-base.macs // (SMALL.rows * SMALL.cols))
     if kind == "lstm":
         assert most.weight_bytes / base.weight_bytes == pytest.approx(1 - most.ratio)
