@@ -198,11 +198,16 @@ class DramRank:
         for burst, phase, place in taken:
             page, flags, whole = self.memory.burst(burst[1])
             first = whole.start + place * _CLOCK
-            for byte in range(_CLOCK):
-                if not dm >> phase * _CLOCK + byte & 1:
-                    page[first + byte] = data[phase * _CLOCK + byte]
-                    flags[first + byte] = 1
-        while self._writes and self._writes[0][0] + PHASES <= start + PHASES:
+            part = slice(phase * _CLOCK, (phase + 1) * _CLOCK)
+            if not dm >> part.start & 0xffff:
+                page[first:first + _CLOCK] = data[part]
+                flags[first:first + _CLOCK] = _WRITTEN[:_CLOCK]
+                continue
+            for byte in range(part.start, part.stop):
+                if not dm >> byte & 1:
+                    page[first + byte - part.start] = data[byte]
+                    flags[first + byte - part.start] = 1
+        while self._writes and self._writes[0][0] <= start:
             self._writes.popleft()
 
 

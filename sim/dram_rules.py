@@ -103,7 +103,7 @@ class RuleChecker:
     row_bits: bits of a row address
 
     Rules: tRC, tRAS, tRP, tRCD, tRRD_S, tRRD_L, tFAW, tCCD_S, tCCD_L, tWTR_S, tWTR_L, tRTP, tWR, tRFC, "read to write",
-    tREFI (no REFRESH for more than 9 tREFI, or more than 8 owed), and of state: "bank is open", "bank is closed", "open
+    tREFI (none for more than 9 tREFI), "refresh debt" (more than 8 owed, one each tREFI), and of state: "bank is open", "bank is closed", "open
     banks", "row", "order" (of the clocks).
 
     Attributes: ``counts``, commands of each kind.
@@ -121,6 +121,7 @@ class RuleChecker:
         self._refresh = None
         self._clock = -1
         self._debt, self._due = 0, timing.trefi
+        self._latest = (POSTPONED + 1) * timing.trefi
         self._check = {"ACT": self._activate, "RD": self._column, "WR": self._column, "PRE": self._precharge,
                        "PREA": self._precharge_all, "REF": self._do_refresh, "MRS": self._idle, "ZQ": self._idle}
 
@@ -130,18 +131,14 @@ class RuleChecker:
 
     def advance(self, clock):
         """Time goes on to ``clock``: is a REFRESH overdue?"""
-        if clock < self._due:
-            return
-        trefi = self.timing.trefi
-        while clock >= self._due:
+        if clock > self._latest:
+            raise DdrViolation("tREFI", (clock, Command("REF")), self._refresh,
+                               f"more than {POSTPONED + 1} tREFI without one")
+        while clock > self._due:
             self._debt += 1
-            self._due += trefi
-        now = (clock, Command("REF"))
-        if self._debt > POSTPONED:
-            raise DdrViolation("tREFI", now, self._refresh, f"{self._debt} REFRESH commands are owed")
-        last = self._refresh[0] if self._refresh else 0
-        if clock - last >= (POSTPONED + 1) * trefi:
-            raise DdrViolation("tREFI", now, self._refresh, f"more than {POSTPONED + 1} tREFI without a REFRESH")
+            self._due += self.timing.trefi
+            if self._debt > POSTPONED:
+                raise DdrViolation("refresh debt", (clock, Command("REF")), self._refresh, f"{self._debt} are owed")
 
     def command(self, clock, command):
         """Check a command; raises :class:`DdrViolation`."""
@@ -236,3 +233,4 @@ class RuleChecker:
         self._idle(now)
         self._refresh = now
         self._debt = max(self._debt - 1, -POSTPONED)
+        self._latest = now[0] + (POSTPONED + 1) * self.timing.trefi
