@@ -41,9 +41,10 @@ def approximate_scores(weight, items, class_scale, item_scale, bias, shift):
     if not 0 <= shift <= MAX_SHIFT:
         raise ValueError(f"shift = {shift} is not allowed: it must be from 0 to {MAX_SHIFT}")
     # Whole numbers in float32: |acc| <= 512 * 64 = 2^15, so every sum is exact.
-    acc = (items.astype(np.float32) @ weight.astype(np.float32).T).astype(np.int64)
-    product = acc * class_scale * item_scale[:, None]
-    return saturate(requantize(product, shift, _SCORE_BITS) + bias, _SCORE_BITS)
+    scores = (items.astype(np.float32) @ weight.astype(np.float32).T).astype(np.int64)
+    for row, scale in zip(scores, item_scale):  # one by one: an item's scores stay in the processor's cache
+        row[:] = saturate(requantize(row * (class_scale * scale), shift, _SCORE_BITS) + bias, _SCORE_BITS)
+    return scores
 
 
 def real_scores(scores):
