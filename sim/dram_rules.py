@@ -37,7 +37,7 @@ class DdrViolation(AssertionError):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command: ``kind`` is ACT, RD, WR, PRE, PREA, REF, MRS, ZQ; ``address`` a row or a column; ``auto`` precharge."""
+    """``kind`` is ACT, RD, WR, PRE, PREA, REF, MRS or ZQ; ``address`` a row or a column; ``auto``: precharge."""
 
     kind: str
     bg: int = 0
@@ -85,7 +85,7 @@ def decode(pins):
 
 
 class _Bank:
-    """``row`` open or ``None``; the last commands as (clock, command); ``closed``: its last precharge, when it began."""
+    """``row`` that is open or ``None``; the last commands as (clock, command), ``closed`` the last precharge."""
 
     __slots__ = ("row", "act", "read", "write", "closed")
 
@@ -98,13 +98,13 @@ class RuleChecker:
 
     Parameters
     ----------
-    timing: an object with the parameters in DRAM clocks: ``cl cwl trcd trp tras trc tccd_s tccd_l trrd_s trrd_l tfaw twr
-        twtr_s twtr_l trtp trefi trfc``
+    timing: an object with the parameters in DRAM clocks: ``cl cwl trcd trp tras trc tccd_s tccd_l trrd_s trrd_l tfaw
+        twr twtr_s twtr_l trtp trefi trfc``
     row_bits: bits of a row address
 
     Rules: tRC, tRAS, tRP, tRCD, tRRD_S, tRRD_L, tFAW, tCCD_S, tCCD_L, tWTR_S, tWTR_L, tRTP, tWR, tRFC, "read to write",
-    tREFI (none for more than 9 tREFI), "refresh debt" (more than 8 owed, one each tREFI), and of state: "bank is open", "bank is closed", "open
-    banks", "row", "order" (of the clocks).
+    tREFI (none for more than 9 tREFI), "refresh debt" (more than 8 owed, one each tREFI), and of state: "bank is open",
+    "bank is closed", "open banks", "row", "order" (of the clocks).
 
     Attributes: ``counts``, commands of each kind.
     """

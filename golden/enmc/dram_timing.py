@@ -1,7 +1,7 @@
 """Cycle model of the DramController: what it sends and takes in each cycle, equal to the hardware's.
 
-One :meth:`DramTiming.step` a cycle, with the inputs of that cycle. Times are absolute DRAM clocks (four a cycle): when a
-bank, a bank group or the rank next allows something. Rules: docs/enmc/dram_controller.md.
+One :meth:`DramTiming.step` a cycle, with the inputs of that cycle. Times are absolute DRAM clocks (four a cycle): when
+a bank, a bank group or the rank next allows something. Rules: docs/enmc/dram_controller.md.
 """
 
 import collections
@@ -18,7 +18,7 @@ _MOST_OWED = 8
 
 
 class Pin(typing.NamedTuple):
-    """A command on the chips' pins: ``kind`` ACT, RD, WR, PRE, PREA, REF; ``bank`` = 4 bank + bank group; row, column."""
+    """A command on the pins: ``kind`` ACT, RD, WR, PRE, PREA, REF; ``bank``: 4 bank + group; ``place``: row, column."""
 
     phase: int
     kind: str

@@ -187,7 +187,8 @@ class DramController(wiring.Component):
         bank, activate, allowed = Signal(range(BANKS)), Signal(PHASES), Signal(PHASES)
         row = Signal(config.row_bits)
         m.d.comb += [
-            row.eq(of(bank, "row")), bank.eq(self._first(can_activate)), timers.activate_group.eq(bank[:2]), timers.activate.eq(activate),
+            bank.eq(self._first(can_activate)), row.eq(of(bank, "row")),
+            timers.activate_group.eq(bank[:2]), timers.activate.eq(activate),
             allowed.eq(of(bank, "ready") & Array(timers.activate_ready)[bank[:2]]),
         ]
         with m.If(~empty & can_activate.bit_select(head.bank, 1)):
