@@ -17,14 +17,22 @@ from .options import check_seed
 __all__ = ["describe_layout", "leaves", "simulate", "simulate_component"]
 
 
+def _layout(shape):
+    """The layout of a layout or of a ``data.Struct`` class, ``None`` of any other shape."""
+    try:
+        return data.Layout.cast(shape)
+    except TypeError:
+        return None
+
+
 def leaves(shape):
     """The fields of an Amaranth layout, nested ones down to their leaves: (dotted name, offset, shape) of each.
 
     Nothing for a shape without fields.
     """
-    if isinstance(shape, data.Layout):
-        for key, field in shape:
-            if isinstance(field.shape, data.Layout):
+    if (layout := _layout(shape)) is not None:
+        for key, field in layout:
+            if _layout(field.shape) is not None:
                 for name, offset, leaf in leaves(field.shape):
                     yield f"{key}.{name}", field.offset + offset, leaf
             else:
