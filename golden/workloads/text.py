@@ -62,7 +62,7 @@ def _families(topics):
 
 
 def windows(model, sources, tokens, count):
-    """``count`` passages of ``tokens`` tokens each, [CLS] and [SEP] included: int64 (count, tokens).
+    """``count`` passages of ``tokens`` tokens each, those that the model adds included: int64 (count, tokens).
 
     Passages are taken in turn from each text of ``sources`` that still has a whole, not yet used passage, so that
     they come from as many texts as possible. Raises ValueError when the texts hold fewer passages.
@@ -70,11 +70,10 @@ def windows(model, sources, tokens, count):
     model.check_tokens(tokens)
     if count < 1:
         raise ValueError(f"count = {count} is not allowed: it must be at least 1")
-    pieces = []
+    pieces, length = [], tokens - len(model.frame([]))
     for text in sources:
         ids = model.token_ids(text)
-        whole = len(ids) // (tokens - 2)
-        pieces.append([ids[i * (tokens - 2):(i + 1) * (tokens - 2)] for i in range(whole)])
+        pieces.append([ids[i * length:(i + 1) * length] for i in range(len(ids) // length)])
     order = [piece[i] for i in range(max(map(len, pieces), default=0)) for piece in pieces if i < len(piece)]
     if len(order) < count:
         raise ValueError(f"tokens = {tokens} is not allowed: the text holds {len(order)} passages of that length, "

