@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 from resilin.options import positive
+from resilin.tables import table
 
 summary = "quality of dual-module inference on trained networks: layers, thresholds, text read, recurrent gates"
 
@@ -92,27 +93,19 @@ def _gates(args):
     return [gate_study(task, progress=_tell) for task in tasks]
 
 
-def _table(headings, rows):
-    """Lines of a table with right-aligned columns, the first left-aligned."""
-    cells = [headings, *([f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    return ["  ".join(cell.ljust(width) if not column else cell.rjust(width)
-                      for column, (cell, width) in enumerate(zip(row, widths))) for row in cells]
-
-
 def _print(part, results):
     if part == "layers":
         rows = [(row["variant"], row["layer"], row["k"], row["zeros"], row["skip"], row["precision"], row["loss"])
                 for row in sorted(results["rows"], key=lambda row: row["variant"])]
-        lines = _table(("variant", "layer", "k", "zeros", "skip", "precision", "loss"), rows)
+        lines = table(("variant", "layer", "k", "zeros", "skip", "precision", "loss"), rows)
     elif part == "methods":
-        lines = _table(("method", "knob", "MACs skipped", "mean loss", "greatest loss"), [
+        lines = table(("method", "knob", "MACs skipped", "mean loss", "greatest loss"), [
             (row["method"], row["knob"], row["macs_skipped"], row["loss_mean"], max(row["loss"]))
             for row in results["rows"]])
     elif part == "network":
         lines = []
         for study in results.values():
-            lines += [f"exact network: {study['reference']}"] + _table(
+            lines += [f"exact network: {study['reference']}"] + table(
                 ("images", "clipping", "shift", "budget", "MACs skipped", "error", "characters read"), [
                     (row["images"], row["clipping"], row["shift"], float(row["budget"]), row["macs_skipped"],
                      row["error"], row["accuracy"]) for row in sorted(study["rows"], key=lambda row: row["images"])])
@@ -120,7 +113,7 @@ def _print(part, results):
         lines = []
         for task in results:
             answers = [name for name in task["rows"][0] if name.endswith(("_equal", "_read"))]
-            lines += [task["network"]] + _table(("variant", "wanted", "ratio", "error", *answers, "weights read"), [
+            lines += [task["network"]] + table(("variant", "wanted", "ratio", "error", *answers, "weights read"), [
                 (row["variant"], float(row["wanted"]), row["ratio"], row["error"], *(row[name] for name in answers),
                  row["read"]) for row in task["rows"]])
     print("\n".join([f"-- {part}", *lines]))

@@ -1,0 +1,37 @@
+"""``resilin run screening_study``: table and file; bad requests end before anything is computed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from golden.enmc.screening_study import Vectors
+from resilin.cli import main
+from tests.workloads.models import smollm2
+
+
+def test_a_short_run(tmp_path, capsys, monkeypatch):
+    """The job on a slice of the real layer, with few and short passages."""
+    smollm2()
+    from golden.enmc import screening_study as module
+
+    monkeypatch.setattr(module, "study", lambda weight, bias, training, sets, *rest, study=module.study, **options: study(
+        weight[:600], bias[:600], training, {name: Vectors(found.hidden, np.minimum(found.targets, 599))
+                                             for name, found in sets.items()}, *rest, **options))
+    (tmp_path / "own.txt").write_text("The user's own text, which is not long. " * 4)
+    command = ["run", "screening_study", "--training", "2", "--passages", "1", "--tokens", "24", "--candidates", "8",
+               "--reduction", "36", "--text", str(tmp_path / "own.txt"), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    results = json.loads((tmp_path / "out" / "screening_study.json").read_text())
+    assert results["training_vectors"] == 48 and set(results["sets"]) == {"evaluation", "licence", "own"}
+    assert len(results["rows"]) == 2 * 3 * 3 and all(row["k"] == 16 for row in results["rows"])
+    printed = capsys.readouterr().out
+    assert "-- licence: 24 vectors" in printed and "threshold" in printed and "screening_study.json" in printed
+
+
+@pytest.mark.parametrize("arguments, reason", [
+    (["--text", "absent.txt"], "readable file"), (["--output", __file__], "must be a folder"),
+    (["--tokens", "1"], "tokens = 1"), (["--reduction", "577"], "reduction = 577")])
+def test_bad_requests(arguments, reason, capsys):
+    assert main(["run", "screening_study", *arguments]) == 2
+    assert reason in capsys.readouterr().err
