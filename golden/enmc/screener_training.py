@@ -24,7 +24,8 @@ from golden.dota.calibrate import orthogonal, round_to
 from golden.duet.dmi import Regression, quantize_rows, random_projection
 from golden.enmc.screening import FRACTION, MAX_SHIFT, approximate_scores
 
-__all__ = ["KINDS", "ItemFormat", "Screener", "calibrated_threshold", "classifier_scores", "projection_matrix", "train"]
+__all__ = ["KINDS", "ItemFormat", "TrainedScreener", "calibrated_threshold", "classifier_scores",
+           "projection_matrix", "train"]
 
 KINDS = ("ternary", "pca")
 _SCALE_MAX = (1 << 16) - 1
@@ -89,8 +90,8 @@ class ItemFormat:
 
 
 @dataclasses.dataclass(frozen=True)
-class Screener:
-    """A trained Screener of a layer with ``classes`` outputs and d inputs.
+class TrainedScreener:
+    """The Screener's parameters, host and machine, for a layer with ``classes`` outputs and d inputs.
 
     Host: ``projection`` P (k, d) and ``mean`` (d,), float64; ``items``: format of the features, None for a float
     reference. Machine: ``weight`` INT4 (classes, k), ``scale`` unsigned 16 bits (classes,), ``bias`` INT32 (classes,),
@@ -134,9 +135,9 @@ def classifier_scores(weight, bias, hidden):
 
 
 def train(weight, bias, hidden, k, kind="ternary", *, integer=True, seed=0):
-    """The :class:`Screener` of the layer ``weight`` (classes, d), ``bias`` (classes,) for ``hidden`` (samples, d).
+    """The :class:`TrainedScreener` of a layer ``weight`` (classes, d), ``bias`` (classes,).
 
-    ``hidden``: vectors to train on, float. ``integer`` False: a float reference. Raises ``ValueError`` on bad shapes,
+    ``hidden`` (samples, d): vectors to train on, float. ``integer`` False: a float reference. Raises ``ValueError`` on bad shapes,
     numbers that are not finite, or a layer whose results do not fit Q15.16.
     """
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or hidden.ndim != 2 or hidden.shape[1] != weight.shape[1]:
@@ -155,7 +156,7 @@ def train(weight, bias, hidden, k, kind="ternary", *, integer=True, seed=0):
     to_hidden, offset = regression.solve()  # h is about to_hidden x + offset
     small, target = weight @ to_hidden, bias + weight @ offset
     if not integer:
-        return Screener(kind, projection, mean, None, small, None, target, 0)
+        return TrainedScreener(kind, projection, mean, None, small, None, target, 0)
     integers, scales = _quantized_weights(small, regression.covariance)
     scale_integers, fraction = _scale_integers(scales, items.fraction)
     target = bias + weight @ mean - scale_integers / 2.0 ** fraction * (integers @ features.mean(0))
@@ -163,12 +164,12 @@ def train(weight, bias, hidden, k, kind="ternary", *, integer=True, seed=0):
     low, high = signed_range(32)
     if fixed.min() < low or fixed.max() > high:
         raise ValueError(f"bias reaches {np.abs(target).max():g}: outside of Q15.16")
-    return Screener(kind, projection, mean, items, integers, scale_integers, fixed.astype(np.int64),
+    return TrainedScreener(kind, projection, mean, items, integers, scale_integers, fixed.astype(np.int64),
                     fraction + items.fraction - FRACTION)
 
 
 def _quantized_weights(small, covariance):
-    """INT4 integers and scales of ``small`` (classes, k), for features of ``covariance``; a part of the classes each."""
+    """INT4 integers and scales of ``small`` (classes, k), for features of ``covariance``; some classes at a time."""
     integers, scales = [], []
     for start in range(0, len(small), _CLASSES_AT_ONCE):
         part = small[start:start + _CLASSES_AT_ONCE]

@@ -12,8 +12,8 @@ import numpy as np
 from golden.arith.fixed import check_range, requantize, saturate
 from golden.enmc.layout import BURST_BYTES, LANES, MAX_CHUNKS, Layout
 
-__all__ = ["FRACTION", "MAX_SHIFT", "Traffic", "above_threshold", "approximate_scores", "greatest", "mixed_scores",
-           "real_scores", "traffic"]
+__all__ = ["FRACTION", "MAX_SHIFT", "Traffic", "above_threshold", "approximate_scores", "greatest", "log_sum_exp",
+           "mixed_scores", "probabilities", "real_scores", "traffic"]
 
 FRACTION = 16  # fraction bits of a score
 MAX_SHIFT = 47
@@ -75,6 +75,17 @@ def greatest(scores, count):
 def mixed_scores(scores, candidates, accurate):
     """What the machine returns, float32: ``accurate`` (FP32 scores) of ``candidates`` (bool), else ``scores``."""
     return np.where(candidates, accurate, real_scores(scores))
+
+
+def log_sum_exp(scores):
+    """Logarithm of the sum of exp over each row of real ``scores`` (n, classes): float64 (n,)."""
+    top = scores.max(1)
+    return top + np.log(np.exp(scores - top[:, None]).sum(1, dtype=np.float64))
+
+
+def probabilities(scores):
+    """Softmax (Eq. 6.2) over each row of real ``scores`` (n, classes), mixed or not: float64."""
+    return np.exp(scores - log_sum_exp(scores)[:, None])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from golden.enmc.layout import MAX_CHUNKS, Layout, chunks
 from golden.enmc.screener_training import KINDS, calibrated_threshold, classifier_scores, train
-from golden.enmc.screening import above_threshold, greatest, real_scores, traffic
+from golden.enmc.screening import above_threshold, greatest, log_sum_exp, real_scores, traffic
 
-__all__ = ["COUNTS", "REDUCTIONS", "Vectors", "agreement", "log_sum_exp", "losses", "perplexity", "study"]
+__all__ = ["COUNTS", "REDUCTIONS", "Vectors", "agreement", "losses", "perplexity", "study"]
 
 COUNTS = (32, 128, 512)
 REDUCTIONS = (8, 4, 2)
@@ -32,12 +32,6 @@ class Vectors:
         """A part of the vectors at a time: results of all classes are large."""
         for start in range(0, len(self.hidden), _ITEMS_AT_ONCE):
             yield (self.hidden[start:start + _ITEMS_AT_ONCE], self.targets[start:start + _ITEMS_AT_ONCE])
-
-
-def log_sum_exp(scores):
-    """Logarithm of the sum of exp over each row of ``scores`` (n, classes): float64 (n,)."""
-    top = scores.max(1)
-    return top + np.log(np.exp(scores - top[:, None]).sum(1, dtype=np.float64))
 
 
 def losses(scores, targets):

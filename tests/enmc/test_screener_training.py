@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from golden.enmc import screener_training as training
+from golden.enmc.layout import Layout, unpack_features, unpack_items, unpack_rows, unpack_screening
 from golden.enmc.screening import above_threshold, approximate_scores, real_scores
 
 CLASSES, WIDTH, K = 300, 48, 12
@@ -87,6 +88,23 @@ def test_scales_and_bias_as_integers_cost_nothing():
     assert screener.scale.max() >= 1 << 15 and 0 <= screener.shift <= 47  # 16 bits are used
     np.testing.assert_array_equal(screener.scores(hidden), approximate_scores(
         screener.weight, integers, screener.scale, scales, screener.bias, screener.shift))
+
+
+@pytest.mark.parametrize("items", [1, 3, 4])
+def test_what_is_packed_for_the_machine_gives_the_same_scores(items):
+    """From the bytes of a DRAM image alone."""
+    weight, bias, _, others = layer()
+    screener, place = trained("pca"), Layout(classes=CLASSES, hidden=WIDTH, k=K, items=items)
+    integers, scales = screener.quantized(others[:items])
+    image = place.image(weight, bias, (screener.weight, screener.scale, screener.bias), integers, others[:items])
+    read = [image[base:base + size] for base, size in (
+        (place.screening_base, place.screening_bytes), (place.item_base, place.item_bytes),
+        (place.row_base, CLASSES * place.row_bytes), (place.feature_base, items * place.row_bytes))]
+    small, scale, offset = unpack_screening(read[0], CLASSES, K)
+    scores = approximate_scores(small, unpack_items(read[1], items, K), scale, scales, offset, screener.shift)
+    np.testing.assert_array_equal(scores, screener.scores(others[:items]))
+    full = training.classifier_scores(*unpack_rows(read[2], CLASSES, WIDTH), unpack_features(read[3], items, WIDTH))
+    np.testing.assert_array_equal(full, training.classifier_scores(weight, bias, others[:items]))
 
 
 def test_items_are_quantized_where_the_error_is_least():

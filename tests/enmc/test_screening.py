@@ -115,6 +115,15 @@ def test_mixed_scores():
     assert mixed.dtype == np.float32 and mixed.tolist() == [[3.25, -0.5]]
 
 
+def test_probabilities():
+    scores = np.array([[1.0, 2, 3], [1000, 1000, -1000]], np.float32)
+    assert np.allclose(screening.log_sum_exp(scores), [math.log(math.e + math.e ** 2 + math.e ** 3),
+                                                       1000 + math.log(2)])
+    probabilities = screening.probabilities(scores)
+    assert np.allclose(probabilities[0], np.exp([-2, -1, 0]) / (math.exp(-2) + math.exp(-1) + 1))
+    assert np.allclose(probabilities[1], [0.5, 0.5, 0]) and np.allclose(probabilities.sum(1), 1)
+
+
 def test_traffic_of_the_real_layer():
     """49,152 x 576 with 144 features, 512 candidates an item, one item and two."""
     one = screening.traffic(Layout(classes=49_152, hidden=576, k=144, items=1), 512)
