@@ -137,8 +137,8 @@ def classifier_scores(weight, bias, hidden):
 def train(weight, bias, hidden, k, kind="ternary", *, integer=True, seed=0):
     """The :class:`TrainedScreener` of a layer ``weight`` (classes, d), ``bias`` (classes,).
 
-    ``hidden`` (samples, d): vectors to train on, float. ``integer`` False: a float reference. Raises ``ValueError`` on bad shapes,
-    numbers that are not finite, or a layer whose results do not fit Q15.16.
+    ``hidden`` (samples, d): vectors to train on, float. ``integer`` False: a float reference. Raises ``ValueError`` on
+    bad shapes, numbers that are not finite, or a layer whose results do not fit Q15.16.
     """
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or hidden.ndim != 2 or hidden.shape[1] != weight.shape[1]:
         raise ValueError(f"weight has shape {weight.shape}, bias {bias.shape}, hidden {hidden.shape}: they must be "

@@ -14,7 +14,7 @@ CLASSES, WIDTH, K = 300, 48, 12
 
 @functools.cache
 def layer(seed=0):
-    """(weight, bias, vectors to train on, others) of a layer whose inputs lie near a few directions, as real ones do."""
+    """(weight, bias, vectors to train on, others) of a layer whose inputs lie near a few directions."""
     rng = np.random.default_rng(seed)
     spread = rng.standard_normal((WIDTH, WIDTH)) * 0.8 ** np.arange(WIDTH)
     hidden = (rng.standard_normal((3000, WIDTH)) @ spread.T + rng.standard_normal(WIDTH)).astype(np.float32)
