@@ -15,9 +15,13 @@ def test_a_short_run(tmp_path, capsys, monkeypatch):
     smollm2()
     from golden.enmc import screening_study as module
 
-    monkeypatch.setattr(module, "study", lambda weight, bias, training, sets, *rest, study=module.study, **options: study(
-        weight[:600], bias[:600], training, {name: Vectors(found.hidden, np.minimum(found.targets, 599))
-                                             for name, found in sets.items()}, *rest, **options))
+    whole = module.study
+
+    def slice_of_it(weight, bias, training, sets, *rest, **options):
+        sets = {name: Vectors(found.hidden, np.minimum(found.targets, 599)) for name, found in sets.items()}
+        return whole(weight[:600], bias[:600], training, sets, *rest, **options)
+
+    monkeypatch.setattr(module, "study", slice_of_it)
     (tmp_path / "own.txt").write_text("The user's own text, which is not long. " * 4)
     command = ["run", "screening_study", "--training", "2", "--passages", "1", "--tokens", "24", "--candidates", "8",
                "--reduction", "36", "--text", str(tmp_path / "own.txt"), "-o", str(tmp_path / "out")]

@@ -36,7 +36,7 @@ class Layout:
 
     ``items``: hidden vectors of a batch. Places (``..._base``) are byte addresses from ``base`` on, each region at a
     multiple of 32 KB, which is a row of each bank group, so that no two share a row: screening weights, rows, INT4
-    features, FP32 features, results, logs of candidates. Raises ``ValueError`` for sizes that the machine does not take.
+    features, FP32 features, results, logs of candidates. Raises ``ValueError`` for sizes the machine does not take.
     """
 
     classes: int

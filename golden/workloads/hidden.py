@@ -1,7 +1,7 @@
 """Hidden vectors of a real language model: what its output layer multiplies, on three bodies of text.
 
-"calibration" and "evaluation" are the parts of Python's language reference of :mod:`golden.workloads.text`. "licence" is
-another kind of text: the GNU General Public License of a Debian system where there is one, else the licence of this
+"calibration" and "evaluation" are the parts of Python's language reference of :mod:`golden.workloads.text`. "licence"
+is another kind of text: the GNU General Public License of a Debian system where there is one, else the licence of this
 repository. Minutes of computing, so the vectors are kept in the user's cache.
 """
 
@@ -26,7 +26,7 @@ _REVISION = 1  # of the model's arithmetic: a higher one makes what is cached co
 
 @dataclasses.dataclass(frozen=True)
 class Passages:
-    """Passages of text and what the model makes of them: ``ids`` int64 (n, tokens), ``hidden`` float32 (n, tokens, d)."""
+    """Passages of text, ``ids`` int64 (n, tokens), and their vectors, ``hidden`` float32 (n, tokens, d)."""
 
     ids: np.ndarray
     hidden: np.ndarray
@@ -54,7 +54,7 @@ def domain_texts(domain):
 
 
 def passages(model, sources, tokens, count, progress=print):
-    """``count`` :class:`Passages` of ``tokens`` tokens of the texts ``sources``. Raises ValueError where they are short."""
+    """``count`` :class:`Passages` of ``tokens`` tokens of the texts ``sources``; ``ValueError`` for too little text."""
     ids = windows(model, sources, tokens, count)
     return Passages(ids, hidden_vectors(model, ids, progress))
 

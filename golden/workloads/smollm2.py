@@ -106,7 +106,7 @@ class SmolLm2:
 
 
 def byte_pair_tokenizer(tokens, merges):
-    """Byte-pair tokenizer of GPT-2's kind, digits one by one; ``merges``: "left right" strings, the first joined first."""
+    """Byte-pair tokenizer as GPT-2's, digits one by one; ``merges``: "left right" strings, the first joined first."""
     model = tokenizers.models.BPE({token: number for number, token in enumerate(tokens)},
                                   [tuple(merge.split(" ")) for merge in merges])
     tokenizer = tokenizers.Tokenizer(model)

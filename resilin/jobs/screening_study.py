@@ -28,7 +28,8 @@ def add_arguments(parser):
                         help="d / k, may be given again (default: 8, 4, 2)")
     parser.add_argument("--projection", choices=("ternary", "pca"), action="append",
                         help="may be given again (default: both)")
-    parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/screening_study"),
+    parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path,
+                        default=pathlib.Path("build/screening_study"),
                         help="folder for screening_study.json (default: build/screening_study)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
@@ -52,7 +53,7 @@ def _vectors(model, args):
 
 
 def _print(results):
-    print(f"{results['classes']} classes of {results['hidden']} inputs, {results['training_vectors']} vectors to train on")
+    print(f"{results['classes']} classes of {results['hidden']} inputs; {results['training_vectors']} training vectors")
     for name, full in results["sets"].items():
         print(f"-- {name}: {full['vectors']} vectors; full layer: perplexity {full['perplexity']:.2f}, "
               f"results deviate by {full['deviation']:.2f}")

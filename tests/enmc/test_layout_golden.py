@@ -115,8 +115,9 @@ def test_layouts_that_do_not_exist(change, reason):
 
 def test_bad_input_is_refused():
     good = random_screening(np.random.default_rng(0), 3, 5)
-    for number, bad, reason in ((0, good[0] + 8, "weight"), (1, good[1] + (1 << 16), "scale"), (1, good[1][:2], "shape"),
-                                (2, good[2] * 0 + (1 << 31), "bias"), (0, good[0][:0], "shape")):
+    for number, bad, reason in ((0, good[0] + 8, "weight"), (1, good[1] + (1 << 16), "scale"),
+                                (1, good[1][:2], "shape"), (2, good[2] * 0 + (1 << 31), "bias"),
+                                (0, good[0][:0], "shape")):
         with pytest.raises(ValueError, match=reason):
             layout.pack_screening(*(bad if number == place else value for place, value in enumerate(good)))
     with pytest.raises(ValueError, match="items"):
