@@ -9,8 +9,8 @@ from golden.duet.gate_study import Task, evaluation_words, phoneme_task, reader_
 from golden.duet.gates import DuetCell, GateRecorder, calibrate_cell, gate_function
 from golden.workloads.layers import dense_gate
 
-__all__ = ["NETWORKS", "CALIBRATION_LINES", "CALIBRATION_SECONDS", "FIRST_STEP", "RnnNetwork", "answers", "calibrated_cell", "choices",
-           "load_network", "reader_with_convolutions"]
+__all__ = ["CALIBRATION_SECONDS", "FIRST_STEP", "NETWORKS", "RnnNetwork", "answers", "calibrated_cell", "choices",
+           "compared", "load_network", "reader_with_convolutions"]
 
 #: What is calibrated on: seconds of speech, drawn lines of text, words.
 CALIBRATION_SECONDS, CALIBRATION_LINES, _CALIBRATION_WORDS = 16, 16, 300
@@ -25,8 +25,8 @@ _BUDGET = 0.05
 class RnnNetwork:
     """A trained network. ``cells``: name -> as trained and, in ``duets``, in integers; ``inputs``: name -> x of all
     evaluation data, float (steps, inputs), of which programs take some from step ``first`` on; ``outputs`` and
-    ``answer`` of the exact network. ``accurate``: gates that are always accurate in the second kind of runs, "" if there
-    is none."""
+    ``answer`` of the exact network. ``accurate``: gates that are always accurate in the second kind of runs, "" for
+    none."""
 
     title: str
     task: Task
@@ -108,9 +108,9 @@ def load_network(name, config, tell, seconds):
 
 
 def answers(network, ratios, task=None):
-    """What the network answers at each ratio: rows with the error of its outputs (relative L2 norm), results of the task
-    and ``read``, the bytes of weights read as a share of all weights at every step. ``task``: another one on the same
-    data, to be compared with the exact network's answers."""
+    """What the network answers at each ratio: rows with the error of its outputs (relative L2 norm), results of the
+    task and ``read``, the bytes of weights read as a share of all weights at every step. ``task``: another one on the
+    same data, to be compared with the exact network's answers."""
     task = task or network.task
     parts = {cell: choices(duet, ratios, network.accurate) for cell, duet in network.duets.items()}
     parts = {cell: {"integers": (0.0, found["BASE"][1].at_ratio(0)), **found} for cell, found in parts.items()}
@@ -122,8 +122,8 @@ def answers(network, ratios, task=None):
         outputs, answer = task.evaluate(gate_function(duets, lambda cell, gate, mask: maps.append(mask.mean())))
         ratio, steps = 1 - float(np.mean(maps)), len(maps) / sum(len(cell.gates) for cell in task.cells.values())
         weights, little = np.sum([duet.weight_bytes for duet in duets.values()], 0)
-        rows.append({"name": name, "wanted": wanted, "ratio": ratio, "read": 1 - ratio + float(little / weights) / steps,
-                     **compared(network, task, outputs, answer)})
+        rows.append({"name": name, "wanted": wanted, "ratio": ratio,
+                     "read": 1 - ratio + float(little / weights) / steps, **compared(network, task, outputs, answer)})
     return rows
 
 

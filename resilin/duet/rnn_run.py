@@ -63,9 +63,9 @@ def _states(duet, x, state, c_fraction, switched):
 class CellRun:
     """A program's figures. ``wanted`` and ``ratio``: share of insensitive gate outputs, asked for on calibration data
     and found; ``cycles`` (the model's without RTL); ``weight_bytes`` of the accurate weights that came from the DRAM,
-    ``little_bytes`` of the Speculator's, once; ``dram_cycles``: beats on the DRAM's port, ``mac_cycles``: multiplications
-    by elements, which no program can be faster than; ``waits``: cycles in which the DMA does not move lines, see
-    :func:`waits`; ``macs``; ``error`` of h, relative L2, against float."""
+    ``little_bytes`` of the Speculator's, once; ``dram_cycles``: beats on the DRAM's port, ``mac_cycles``:
+    multiplications by elements, which no program can be faster than; ``waits``: cycles in which the DMA does not move
+    lines, see :func:`waits`; ``macs``; ``error`` of h, relative L2, against float."""
 
     name: str
     wanted: float
@@ -128,7 +128,8 @@ def waits(run, config):
 
     ``start``: the first fetch; ``tail``: states of a step, which are ready when the Executor has computed the last gate
     and the CellUnit has worked; ``first``: the map of a step's first gate; ``rest``: room for rows in the
-    GlobalBuffer, other maps, writes of results at the same time, the end. With the beats of all lines that is every cycle.
+    GlobalBuffer, other maps, writes of results at the same time, the end. With the beats of all lines these are all
+    cycles.
     """
     found, before, fetched, new = dict.fromkeys(("start", "tail", "first", "rest"), 0), 0, False, True
     numbers = [number for number, command in enumerate(run.program.commands) if command.engine == Engine.DMA]

@@ -167,8 +167,8 @@ def _answers(rows):
 
 
 def _report(results):
-    lines = ["cycles: of the whole program = DRAM (beats on its port) + start + tail (last gate, CellUnit) + first (its "
-             "map) + rest", "MACs: multiplications by elements; little: bytes of little modules, once", ""]
+    lines = ["cycles: of the whole program = DRAM (beats on its port) + start + tail (last gate, CellUnit) + first "
+             "(its map) + rest", "MACs: multiplications by elements; little: bytes of little modules, once", ""]
     part, steps = results["rtl"], results["steps"]
     if part:
         config = part["config"]

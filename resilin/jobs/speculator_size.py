@@ -25,7 +25,8 @@ def add_arguments(parser):
     parser.add_argument("--ratio", type=float, default=0.5, metavar="SHARE",
                         help="insensitive ratio of the gates on calibration data (default: 0.5)")
     parser.add_argument("--no-area", dest="area", action="store_false", help="no synthesis")
-    parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/speculator_size"),
+    parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path,
+                        default=pathlib.Path("build/speculator_size"),
                         help="folder for speculator_size.json and speculator_size.txt (default: build/speculator_size)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 

@@ -166,7 +166,7 @@ def test_inputs_are_the_quantizers_and_a_lesser_shift_saturates():
 def test_the_limit_of_the_shift_is_the_hardwares():
     for preset in ("paper", "small", "fpga"):
         config = SpeculatorConfig.preset(preset)
-        array = SystolicArrayConfig(rows=config.array_rows, cols=config.array_cols, bits=config.bits, max_k=config.max_k)
+        array = SystolicArrayConfig(rows=config.array_rows, cols=config.array_cols, max_k=config.max_k)
         mfu = SpeculatorMfuConfig(lanes=config.array_rows, acc_bits=array.acc_bits)
         assert cal.SpeculatorFormat(max_k=config.max_k).max_shift == mfu.max_shift
         assert AcceleratorSizes.preset(preset).speculator.max_shift == mfu.max_shift

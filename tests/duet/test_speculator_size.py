@@ -62,7 +62,7 @@ def test_another_result_is_found(monkeypatch):
 
     monkeypatch.setattr(study, "golden_runs", wrong)
     with pytest.raises(AssertionError, match="changes a result"):
-        study.cell_cycles(duet, duet.quantize(x[:2], np.zeros(1))[0], (np.zeros(6, int), np.zeros(6, int)), SMALL, SHAPES)
+        study.cell_cycles(duet, duet.quantize(x[:2], np.zeros(1))[0], np.zeros((2, 6), int), SMALL, SHAPES)
 
 
 @pytest.mark.slow
