@@ -22,11 +22,11 @@ class ActivationCode(wiring.Component):
 
     One table serves both signs: sigmoid(-x) = 1 - sigmoid(x) is the complement of a code, tanh(-x) = -tanh(x).
 
-    Ports: ``pre`` In(signed(pre_bits)), ``function`` In(:class:`Function`), ``code`` Out(code_bits).
+    Ports: ``pre`` In(signed(pre_bits)), ``curve`` In(:class:`Function`), ``code`` Out(code_bits).
     """
 
     def __init__(self, pre_bits, code_bits):
-        super().__init__({"pre": In(signed(pre_bits)), "function": In(Function), "code": Out(code_bits)})
+        super().__init__({"pre": In(signed(pre_bits)), "curve": In(Function), "code": Out(code_bits)})
 
     def elaborate(self, platform):
         m = Module()
@@ -42,7 +42,7 @@ class ActivationCode(wiring.Component):
         steps = {Function.SIGMOID: lookup(m, Cat(index, negative), sigmoid, size, name="sigmoid"),
                  Function.TANH: lookup(m, Cat(index, negative), tanh, size, name="tanh")}
         doubled = Cat(0, self.pre[:-1] & ~negative.replicate(pre_bits - 1))
-        with m.Switch(self.function):
+        with m.Switch(self.curve):
             with m.Case(Function.NONE):
                 m.d.comb += self.code.eq(self.pre[-code_bits:])
             with m.Case(Function.RELU):

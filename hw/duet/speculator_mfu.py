@@ -116,7 +116,7 @@ class SpeculatorMfu(wiring.Component):
             m.d.comb += [
                 scaled.acc.eq(self.i.p.acc.word_select(lane, config.acc_bits)), scaled.digits.eq(digits),
                 scaled.addend.eq(addend), scaled.shift.eq(self.q_shift), scaled.go.eq(go),
-                activation.pre.eq(scaled.pre), activation.function.eq(self.function),
+                activation.pre.eq(scaled.pre), activation.curve.eq(self.function),
             ]
             pre.append(scaled.pre)
             code.append(activation.code)

@@ -1,5 +1,7 @@
 """The SpeculatorMfu against its golden model: every result under stalls, latency and rate, all pre-activations."""
 
+import re
+
 import cocotb
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from golden.duet.speculator_mfu import Function as GoldenFunction
 from hw.config import ConfigError
 from hw.duet.function import Function
 from hw.duet.speculator_mfu import SpeculatorMfu, SpeculatorMfuConfig
+from hw.generate import generate
 from resilin.simulate import simulate
 from sim.coverage import Coverage, NotCovered, merge
+from sim.hierarchy import blocks
 from sim.stream import StallProfile
 from tests.dota.harness import PROFILES, stalls
 
@@ -118,6 +122,16 @@ def test_wrong_expectation_fails():
 def test_missing_point_fails():
     with pytest.raises(NotCovered, match="half rounded up"):
         Coverage("speculator_mfu", POINTS).check()
+
+
+def test_no_repeated_module_has_a_port_called_as_a_keyword():
+    """Verilator's wrappers of modules that are compiled once are SystemVerilog without escaped names."""
+    verilog = generate(SpeculatorMfu(SpeculatorMfuConfig(code_bits=8)), "speculator_mfu")
+    repeated = blocks(verilog, "speculator_mfu")
+    assert any("activation_code" in name for name in repeated)
+    for name in repeated:
+        ports = re.search(rf"^module {name}\((.*?)\);", verilog, re.MULTILINE | re.DOTALL)[1]
+        assert "\\" not in ports, f"{name}: {ports}"
 
 
 def test_functions_agree():
