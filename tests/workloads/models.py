@@ -10,6 +10,7 @@ from golden.workloads.fetch import FetchError
 from golden.workloads.g2p import G2p
 from golden.workloads.lines import page_lines as load_page_lines
 from golden.workloads.minilm import MiniLm
+from golden.workloads.rapidocr import Recogniser
 from golden.workloads.silero import SileroVad
 from golden.workloads.smollm2 import SmolLm2
 from golden.workloads.speech import speech as load_speech
@@ -53,6 +54,11 @@ def g2p():
 def smollm2():
     """The language model, or skip the calling test."""
     return _or_skip("SmolLM2", SmolLm2.load)
+
+
+def recogniser():
+    """RapidOCR's reader of lines, or skip the calling test."""
+    return _or_skip("RapidOCR", Recogniser.load)
 
 
 def speech(part):

@@ -52,7 +52,7 @@ def test_a_broken_entry_is_made_again(cache):
         path.write_bytes(content)
     second = hidden.passages(model, texts("calibration"), 8, 2, lambda line: None)
     assert model.passes == 4 and np.array_equal(first.hidden, second.hidden)
-    np.save(sorted(cache.iterdir())[0], np.zeros((2, 2), np.float32))
+    np.save(sorted(cache.iterdir())[0], np.zeros((2, 2), np.float32))  # another width
     assert np.array_equal(hidden.passages(model, texts("calibration"), 8, 2, lambda line: None).hidden, first.hidden)
 
 
