@@ -65,12 +65,12 @@ class Recogniser:
 
     def vectors(self, images, progress=print):
         """Hidden vectors of each of ``images``: list of (columns, 120), kept in the user's cache."""
-        found = []
-        for number, image in enumerate(images):
-            found.append(kept_vectors(_PACKAGE, f"{image.shape}".encode() + image.tobytes(), WIDTH,
-                                      lambda image=image: self.hidden(image),
-                                      lambda: progress(f"line {number + 1} of {len(images)} (once; kept in the cache)")))
-        return found
+        def tell(number):
+            progress(f"hidden vectors of line {number + 1} of {len(images)} (once; kept in the cache)")
+
+        return [kept_vectors(_PACKAGE, f"{image.shape}".encode() + image.tobytes(), WIDTH,
+                             lambda image=image: self.hidden(image), lambda number=number: tell(number))
+                for number, image in enumerate(images)]
 
     def decode(self, classes):
         """The text of the best class of each column, (columns,): repetitions and blanks are left out."""
