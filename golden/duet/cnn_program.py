@@ -410,6 +410,9 @@ class _Builder:
         after = self.layers[layer.number + 1] if layer.number + 1 < len(self.layers) else None
         gives = set(self._ready_after(after).values()) if after is not None and after.speculation else set()
         speculated = layer.speculation is not None
+        # A guess of the share of work that is left, rather too small: where EXEC is faster than that, its commands come
+        # too late in the stream, behind those of SPEC.
+        share = 4 if self.mode.skips_inputs else 2
         for part, (first, n) in enumerate(layer.parts):
             self.queues.add(writer.commands(exec_conv_words(
                 layer.mapping, layer.parameters, self._conv_place(layer, part), first=first, n=n,
@@ -423,7 +426,7 @@ class _Builder:
                 if number == layer.tiles - 1:
                     signal |= end_signals[part]
                 self.queues.add(Command(Engine.EXEC, WorkOp.TILE, wait=wait, signal=signal, b=tile.y, c=tile.x),
-                                cycles // 2 if speculated else cycles)
+                                cycles // share if speculated else cycles)
 
 
 def _tiles_of_block(mapping, axis):

@@ -182,7 +182,10 @@ class CycleModel:
     def _begin(self, engine, place, free):
         """The cycle in which a command leaves its queue for its engine, that is free from cycle ``free`` on."""
         _, command = self._queues[engine][place]
-        at = max((yield self._moved[engine, place]) + 1, free)
+        at = (yield self._moved[engine, place]) + 1
+        if at > free > 0:
+            self.timeline.starved[engine].append((free, at))
+        at = max(at, free)
         givers = command.waits_for()
         yield at, _BEGIN
         while not all(self._tokens.get((giver, engine), 0) for giver in givers):

@@ -11,7 +11,8 @@ from golden.duet.speculator_mfu import Function
 from golden.workloads.layers import dense_convolution, im2col
 
 __all__ = ["CLIPPING", "MOST_PROJECTED", "SAMPLES", "SHARE", "DuetConvolution", "calibrate_convolutions",
-           "convolution_function", "held_out", "projection_rows", "record_convolutions", "sample_layer"]
+           "convolution_function", "held_out", "projection_rows", "record_convolutions", "sample_layer",
+           "sort_channels"]
 
 #: Greatest input of a layer that its INT16 format holds, as a share of the greatest in calibration.
 CLIPPING = 0.5
@@ -68,6 +69,27 @@ class DuetConvolution:
                 mask = self.speculation.mask(self.speculation.pre(rows)).T.reshape(shape)
         mask = np.broadcast_to(mask, shape)
         return np.where(mask, results.reshape(shape), 0), mask
+
+
+def sort_channels(layers, inputs, cols):
+    """The same network with the channels between its ``layers`` in another order: those that are not zero alike often
+    in one group of ``cols``.
+
+    The elements of a row, of one input channel each, then have alike work in a chunk. Groups run from the busiest
+    channels to the idlest, every second one turned around, so that a column has its share of both. ``layers``: of
+    :class:`golden.workloads.layers.Convolution`, each of which takes the results of the one before; ``inputs``: name of
+    a layer -> its inputs (channels, height, width) on calibration data. The order of the last one's results stays.
+    """
+    found = list(layers)
+    for number, after in enumerate(layers[1:]):
+        rates = np.concatenate([(x > 0).reshape(len(x), -1) for x in inputs[after.name]], axis=1).mean(1)
+        order = np.argsort(-rates, kind="stable")
+        groups = [order[first:first + cols] for first in range(0, len(order), cols)]
+        order = np.concatenate([group[::-1] if k % 2 else group for k, group in enumerate(groups)])
+        found[number] = dataclasses.replace(found[number], weight=found[number].weight[order],
+                                            bias=found[number].bias[order])
+        found[number + 1] = dataclasses.replace(after, weight=after.weight[:, order])
+    return found
 
 
 def projection_rows(inputs, blocks, trees, share=SHARE):

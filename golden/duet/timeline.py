@@ -9,11 +9,12 @@ class Timeline:
     """Filled by :class:`golden.duet.cycles.CycleModel`, whose cycle 0 is cycle 0 here.
 
     ``begins``: for each engine the cycles in which its commands began; ``waits``: for each engine (giver, first, end)
-    of the cycles first .. end - 1 in which a command waited for the giver's token.
+    of the cycles first .. end - 1 in which a command waited for the giver's token; ``starved``: (first, end) of those
+    in which the engine could take a command and there was none in its queue.
     """
 
     def __init__(self, engines):
-        self.begins, self.waits = [[] for _ in range(engines)], [[] for _ in range(engines)]
+        self.begins, self.waits, self.starved = ([[] for _ in range(engines)] for _ in range(3))
         self._changes, self._drains = np.zeros(1 << 12, np.int32), []
 
     def issue(self, starts, counts):
@@ -41,6 +42,10 @@ class Timeline:
     def waiting(self, engine, giver, cycles):
         """In which of the first ``cycles`` cycles the engine waits for a token of the giver: bool."""
         return _covered([(first, end) for source, first, end in self.waits[engine] if source == giver], cycles)
+
+    def idle(self, engine, cycles):
+        """In which of the first ``cycles`` cycles the engine has no command that it could take: bool."""
+        return _covered(self.starved[engine], cycles)
 
 
 def _covered(spans, cycles):

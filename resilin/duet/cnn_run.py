@@ -7,26 +7,60 @@ import numpy as np
 
 from golden.duet.calibrate import SpeculatorFormat
 from golden.duet.cnn_program import CnnLayer, cnn_program
-from golden.duet.command import Engine, WorkOp
 from golden.duet.conv_works import conv_works
+from golden.duet.cycles import CycleModel
 from golden.duet.mode import Mode
-from golden.duet.networks import DuetConvolution, calibrate_convolutions
+from golden.duet.networks import DuetConvolution, calibrate_convolutions, sort_channels
 from golden.duet.unfold import unfold_image, unfold_layer, unfold_weights, unfolds
+from golden.duet.works import ExecWork
 from golden.workloads.layers import Convolution, dense_convolution, max_pool
-from resilin.duet.program_run import Mismatch, golden_runs, run_programs
-from resilin.duet_machine import sizes_of
+from resilin.duet.program_run import Mismatch, ProgramRun, golden_runs, run_programs
+from resilin.duet_machine import machine_timing, sizes_of
 
-__all__ = ["LayerRun", "Stack", "layer_runs", "make_stack", "run_stack"]
+__all__ = ["Stack", "make_stack", "model_stack", "run_stack"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stack:
-    """``convolutions`` as they were trained, ``layers`` in integers; ``image`` INT16 and ``crop``, its real values."""
+    """``convolutions`` as they were trained, ``layers`` in integers; ``crop``: the first one's real inputs."""
 
     convolutions: list[Convolution]
     layers: list[DuetConvolution]
     crop: np.ndarray
-    image: np.ndarray
+
+    @property
+    def image(self):
+        """INT16 of the crop."""
+        return self.layers[0].quantize(self.crop)
+
+    def part(self, height, width):
+        """The same for a part of the crop, from its middle."""
+        whole = self.crop.shape[1:]
+        if not (1 <= height <= whole[0] and 1 <= width <= whole[1]):
+            raise ValueError(f"crop = {height} x {width} is not allowed: the map has {whole[0]} x {whole[1]}")
+        top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
+        return dataclasses.replace(self, crop=self.crop[:, top:top + height, left:left + width])
+
+    def largest_part(self, sizes):
+        """The widest part of full height whose programs the machine has room for: all, or a multiple of 8 columns.
+
+        Raises ``ValueError`` where not even 8 columns fit.
+        """
+        height, width = self.crop.shape[1:]
+        widths, least, found = [*range(8, width, 8), width], 0, None
+        most, reason = len(widths) - 1, None
+        while least <= most:
+            middle = (least + most + 1) // 2
+            part = self.part(height, widths[middle])
+            try:
+                for mode in (Mode.BASE, Mode.DUET):
+                    part.program(sizes, mode)
+                found, least = part, middle + 1
+            except ValueError as error:
+                most, reason = middle - 1, error
+        if found is None:
+            raise reason
+        return found
 
     def program(self, sizes, mode):
         """The program for one mode. Where a group of channels has room for the taps of the first layer, they are its
@@ -74,13 +108,13 @@ class Stack:
                 for (got, _), exact, duet in zip(self.results(switched), self.exact(), self.layers)]
 
 
-def make_stack(model, images, image, first, count, crop, config, *, channels=None, budget=0.05):
+def make_stack(model, images, image, first, count, config, *, channels=None, budget=0.05, sort=False):
     """``count`` convolutions of ``model`` from number ``first`` on, calibrated on ``images``: a :class:`Stack`.
 
-    ``crop``: height and width that are cut from the middle of the first one's input for ``image``. ``channels``: of
-    each layer only so many, the first ones; the layers' weights are cut to them, so it is another network, with the
-    same kind of numbers. ``config``: of the accelerator. ``budget``: see ``calibrate_convolutions``. Raises
-    ``ValueError`` for layers that do not exist and a crop that is too large.
+    The crop is all of the first one's input for ``image``. ``channels``: of each layer only so many, the first ones;
+    the layers' weights are cut to them, so it is another network, with the same kind of numbers. ``config``: of the
+    accelerator. ``budget``: see ``calibrate_convolutions``. ``sort``: channels between the layers in the order of
+    ``sort_channels``. Raises ``ValueError`` for layers that do not exist.
     """
     chosen = model.convolutions[first:first + count]
     if first < 0 or count < 2 or len(chosen) < count:
@@ -89,20 +123,23 @@ def make_stack(model, images, image, first, count, crop, config, *, channels=Non
     layers = [dataclasses.replace(layer, weight=layer.weight[:channels, :channels], bias=layer.bias[:channels])
               for layer in chosen]
     calibration = [_input(model, first, each)[:channels] for each in images]
-    inputs = {}
-    for layer in layers:
-        inputs[layer.name] = calibration
-        calibration = [max_pool(dense_convolution(layer, x), layer.pool) for x in calibration]
+    inputs = _inputs(layers, calibration)
+    if sort:
+        layers = sort_channels(layers, inputs, config.cols)
+        inputs = _inputs(layers, calibration)
     duets = calibrate_convolutions(
         types.SimpleNamespace(convolutions=layers), images, cols=config.cols, trees=config.trees, budget=budget,
         inputs=inputs, formats=SpeculatorFormat(pre_bits=config.pre_bits, code_bits=config.code_bits))
-    whole = _input(model, first, image)[:channels]
-    height, width = whole.shape[1:]
-    if not (1 <= crop[0] <= height and 1 <= crop[1] <= width):
-        raise ValueError(f"crop = {crop[0]} x {crop[1]} is not allowed: the map has {height} x {width}")
-    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
-    part = whole[:, top:top + crop[0], left:left + crop[1]]
-    return Stack(layers, list(duets.values()), part, duets[layers[0].name].quantize(part))
+    return Stack(layers, list(duets.values()), _input(model, first, image)[:channels])
+
+
+def _inputs(layers, x):
+    """Inputs of each layer, by name, for the inputs ``x`` of the first one."""
+    inputs = {}
+    for layer in layers:
+        inputs[layer.name] = x
+        x = [max_pool(dense_convolution(layer, each), layer.pool) for each in x]
+    return inputs
 
 
 def _input(model, number, image):
@@ -127,38 +164,15 @@ def run_stack(stack, config, *, rtl=True, **options):
     return runs
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerRun:
-    """A layer in a program: ``macs``; ``cycles`` from the end of the layer before to its end, and ``waits``: those of
-    them in which the Executor waited for weights from the DRAM."""
-
-    macs: int
-    cycles: int
-    waits: int
-
-    @property
-    def work_cycles(self):
-        """Cycles without the waits for weights."""
-        return self.cycles - self.waits
-
-
-def layer_runs(run):
-    """A :class:`LayerRun` for each layer of a convolutional program's ``ProgramRun``."""
-    program, found = run.program, []
-    queues = {engine: [(number, command) for number, command in enumerate(program.commands)
-                       if command.engine == engine] for engine in (Engine.DMA, Engine.EXEC)}
-    tiles = iter([(place, number) for place, (number, command) in enumerate(queues[Engine.EXEC])
-                  if command.op == WorkOp.TILE])
-    loads = iter([place for place, (_, command) in enumerate(queues[Engine.DMA])
-                  if Engine.EXEC in command.signals_to()])
-    before = 0
-    for mapping, parts in zip(program.mappings, program.parts):
-        begin, macs, waits = before, 0, 0
-        for _ in parts:
-            mine = [next(tiles) for _ in range(mapping.tile_grid[0] * mapping.tile_grid[1])]
-            macs += sum(int(step.counts.sum()) for _, number in mine for step in run.works[number].steps)
-            load = next(loads)
-            waits += max(0, run.ends[Engine.DMA][load] - before)
-            before = run.ends[Engine.EXEC][mine[-1][0]]
-        found.append(LayerRun(macs, before - begin, waits))
-    return found
+def model_stack(stack, config):
+    """Every mode's program on the cycle model alone, with the works that plain numpy's maps make: ``Mode`` name ->
+    ``ProgramRun`` without ``dram`` and ``moved``. The golden machine, which finds races, is not asked."""
+    runs, timing = {}, machine_timing(config)
+    for mode in Mode:
+        program = stack.program(sizes_of(config), mode)
+        works = stack.works(program)
+        model = CycleModel(timing, program.commands, works)
+        macs = sum(int(step.counts.sum()) for work in works.values() if isinstance(work, ExecWork)
+                   for step in work.steps)
+        runs[mode.name] = ProgramRun(program, None, works, macs, {}, model.ends, model.ends, model.timeline)
+    return runs

@@ -6,41 +6,43 @@ import numpy as np
 
 from golden.duet.command import Engine, WorkOp
 
-__all__ = ["LayerCycles", "layer_cycles", "layer_tiles"]
+__all__ = ["LayerCycles", "layer_cycles"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerCycles:
-    """Cycles of a layer in a program, from the end of the layer before to its end; the first seven are their parts.
+    """A layer in a program: ``macs``, and its cycles from the end of the layer before to its end, by cause.
 
     ``issue``: MACs / elements, what perfectly balanced elements would take. ``unequal``: besides, what the element
     with most work in each step takes. ``chunks``: other cycles in which some element issues, others wait for their next
     chunk. In the rest nobody issues: ``drain``: sums are added up at the end of a step; ``speculator``, ``weights``:
-    EXEC waits for a token of SPEC, of DMA; ``load``: chunks and configuration are loaded. ``speculation``: cycles in
-    which SPEC works on the layer's tiles, in the time of the layer before; ``items``: of the layer on the Executor's
-    bus.
+    EXEC waits for a token of SPEC, of DMA; ``commands``: for a command that is held up in the stream; ``load``: chunks
+    and configuration are loaded. Not among them: ``speculation``, cycles in which SPEC works on the layer's tiles, most
+    of them in the time of the layer before; ``items`` of the layer on the Executor's bus.
     """
 
+    macs: int
     issue: float
     unequal: float
-    chunks: float
+    chunks: int
     drain: int
     speculator: int
     weights: int
+    commands: int
     load: int
     speculation: int
     items: int
 
+    @property
+    def cycles(self):
+        """All of them."""
+        return round(self.issue + self.unequal) + (
+            self.chunks + self.drain + self.speculator + self.weights + self.commands + self.load)
 
-def layer_tiles(program, engine):
-    """For each layer of a convolutional program, the places of its ``TILE`` commands among those of the engine."""
-    places = iter([place for place, command in enumerate(c for c in program.commands if c.engine == engine)
-                   if command.op == WorkOp.TILE])
-    found = []
-    for mapping, parts, speculation in zip(program.mappings, program.parts, program.speculations):
-        count = len(parts) * mapping.tile_grid[0] * mapping.tile_grid[1]
-        found.append([next(places) for _ in range(count)] if engine == Engine.EXEC or speculation else [])
-    return found
+    @property
+    def work_cycles(self):
+        """Cycles without those in which the Executor waits for weights from the DRAM."""
+        return self.cycles - self.weights
 
 
 def layer_cycles(run):
@@ -49,26 +51,38 @@ def layer_cycles(run):
     elements = program.sizes.executor.rows * program.sizes.cols
     total = ends[Engine.EXEC][-1] + 1
     busy, drain = timeline.issuing(total), timeline.draining(total)
-    rest = ~(busy | drain)
-    waits = {giver: rest & timeline.waiting(Engine.EXEC, giver, total) for giver in (Engine.SPEC, Engine.DMA)}
-    waits[Engine.DMA] &= ~waits[Engine.SPEC]
+    rest, causes = ~(busy | drain), {}
+    for name, cause in (("speculator", timeline.waiting(Engine.EXEC, Engine.SPEC, total)),
+                        ("weights", timeline.waiting(Engine.EXEC, Engine.DMA, total)),
+                        ("commands", timeline.idle(Engine.EXEC, total)), ("load", True)):
+        causes[name] = rest & cause
+        rest = rest & ~causes[name]
     numbers = [number for number, command in enumerate(program.commands) if command.engine == Engine.EXEC]
     found, before = [], 0
-    for tiles, speculated in zip(layer_tiles(program, Engine.EXEC), layer_tiles(program, Engine.SPEC)):
+    for tiles, speculated in zip(_tiles(program, Engine.EXEC), _tiles(program, Engine.SPEC)):
         end = ends[Engine.EXEC][tiles[-1]]
         span = slice(before + 1, end + 1)
         works = [run.works[numbers[place]] for place in tiles]
         steps = [step.counts for work in works for step in work.steps]
-        issue, most = sum(int(counts.sum()) for counts in steps), sum(int(counts.sum(0).max()) for counts in steps)
+        macs, most = sum(int(counts.sum()) for counts in steps), sum(int(counts.sum(0).max()) for counts in steps)
         found.append(LayerCycles(
-            issue=issue / elements, unequal=most - issue / elements, chunks=int(busy[span].sum()) - most,
-            drain=int(drain[span].sum()), speculator=int(waits[Engine.SPEC][span].sum()),
-            weights=int(waits[Engine.DMA][span].sum()),
-            load=int((rest & ~waits[Engine.SPEC] & ~waits[Engine.DMA])[span].sum()),
+            macs=macs, issue=macs / elements, unequal=most - macs / elements, chunks=int(busy[span].sum()) - most,
+            drain=int(drain[span].sum()), **{name: int(cycles[span].sum()) for name, cycles in causes.items()},
             speculation=_union([(timeline.begins[Engine.SPEC][place], ends[Engine.SPEC][place] + 1)
                                 for place in speculated]),
             items=sum(_items(work) for work in works)))
         before = end
+    return found
+
+
+def _tiles(program, engine):
+    """For each layer of a convolutional program, the places of its ``TILE`` commands among those of the engine."""
+    places = iter([place for place, command in enumerate(c for c in program.commands if c.engine == engine)
+                   if command.op == WorkOp.TILE])
+    found = []
+    for mapping, parts, speculated in zip(program.mappings, program.parts, program.speculated):
+        count = len(parts) * mapping.tile_grid[0] * mapping.tile_grid[1]
+        found.append([next(places) for _ in range(count)] if engine == Engine.EXEC or speculated else [])
     return found
 
 

@@ -14,7 +14,7 @@ from golden.duet.works import Recorder
 from resilin.duet_machine import machine_timing
 from resilin.progress import followed
 
-__all__ = ["Mismatch", "ProgramRun", "compare", "golden_runs", "run_programs"]
+__all__ = ["Mismatch", "ProgramRun", "compare", "compare_ends", "golden_runs", "run_programs"]
 
 
 class Mismatch(AssertionError):
@@ -69,7 +69,8 @@ def run_programs(programs, config, *, preset=None, seed=1, simulator="verilator"
                  progress=lambda line: None):
     """Run ``programs``, a dict of name -> Program, one after another on the RTL: name -> :class:`ProgramRun`.
 
-    Raises :class:`Mismatch` at any word of the DRAM that differs, and what ``simulate_component`` raises.
+    Raises :class:`Mismatch` at any word of the DRAM that differs, at a command that does not end when the cycle model
+    says, and what ``simulate_component`` raises.
     """
     from resilin import duet_bench
     from resilin.registry import find
@@ -88,6 +89,7 @@ def run_programs(programs, config, *, preset=None, seed=1, simulator="verilator"
         results = duet_bench.load_results(folder)
     for (name, run), found in zip(runs.items(), results, strict=True):
         compare(name, run.dram, found.lines)
+        compare_ends(name, run.model_ends, found.ends)
         runs[name] = dataclasses.replace(run, ends=found.ends, counters=found.counters)
     return runs
 
@@ -103,3 +105,16 @@ def compare(name, expected, found):
         line, word = (int(place[0]) for place in np.nonzero(wrong))
         raise Mismatch(f"program {name}: line {line}, word {word} of the DRAM: expected {int(expected[line, word])}, "
                        f"got {int(found[line, word])} ({int(wrong.sum())} of {wrong.size} words differ)")
+
+
+def compare_ends(name, expected, found):
+    """Raise :class:`Mismatch` where a command ends some cycles earlier or later than the first of all that end.
+
+    The model counts from the transfer of the first command, the bench from a few cycles before.
+    """
+    late = min(map(min, filter(None, found))) - min(map(min, filter(None, expected)))
+    for engine, ours, theirs in zip(Engine, expected, found, strict=True):
+        for place, (model, got) in enumerate(zip(ours, theirs, strict=True)):
+            if model + late != got:
+                raise Mismatch(f"program {name}: command {place} of {engine.name} ends in cycle {got}, not in "
+                               f"{model + late}")

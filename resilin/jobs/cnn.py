@@ -12,9 +12,14 @@ from resilin.progress import Progress
 
 summary = "convolutions of a real text reader on the DUET accelerator: cycles, MACs, error, in every mode"
 
-#: Averages of the thesis: speed-up over BASE, and MAC utilisation where it is told.
+#: Averages of the thesis (5.3.3, Figure 5.9): speed-up over BASE and MAC utilisation, and latencies as shares of that
+#: of BASE, 1.06 ms: Executor 0.29 ms, Speculator 0.20 ms.
 THESIS = {"OS": {"speed_up": 1.20, "utilisation": 0.47}, "BOS": {"speed_up": 1.93, "utilisation": 0.76},
-          "IOS": {"speed_up": 2.36}, "DUET": {"speed_up": 3.05}}
+          "IOS": {"speed_up": 2.36, "utilisation": 0.30}, "DUET": {"speed_up": 3.05, "utilisation": 0.39}}
+THESIS_LATENCY = {"executor": 0.29 / 1.06, "speculator": 0.20 / 1.06}
+#: Parts of a layer's cycles, see ``LayerCycles``, with their headings.
+CAUSES = {"issue": "issue", "unequal": "unequal", "chunks": "chunks", "drain": "drain", "load": "load",
+          "speculator": "SPEC", "weights": "DRAM", "commands": "commands"}
 BUDGETS = (0.02, 0.05, 0.1, 0.2)
 
 
@@ -25,14 +30,19 @@ def add_arguments(parser):
                         help="consecutive layers, at least 2; the first is never switched (default: 3)")
     parser.add_argument("--channels", type=int, default=8,
                         help="of each layer only so many channels, which fit in the preset small; 0: all (default: 8)")
-    parser.add_argument("--crop", type=positive, nargs=2, default=(8, 8), metavar=("HEIGHT", "WIDTH"),
-                        help="part of the first layer's input, from the middle (default: 8 8)")
+    parser.add_argument("--crop", type=int, nargs=2, default=(8, 8), metavar=("HEIGHT", "WIDTH"),
+                        help="part of the first layer's input, from the middle; 0 0: as much as the GlobalBuffer has "
+                        "room for (default: 8 8)")
+    parser.add_argument("--sort-channels", action="store_true",
+                        help="channels between the layers in an order in which the elements' work is more alike")
     parser.add_argument("--budget", type=float, default=0.05,
                         help="what skipping may change in a layer's output, on calibration data (default: 0.05)")
     parser.add_argument("--lines", type=positive, default=4, help="rendered lines to calibrate on (default: 4)")
     parser.add_argument("--evaluation-lines", type=int, default=4,
                         help="rendered lines of other texts that the whole network reads (default: 4; 0: none)")
     parser.add_argument("--no-rtl", dest="rtl", action="store_false", help="golden machine and cycle model only")
+    parser.add_argument("--model-only", action="store_true",
+                        help="the cycle model only: maps from plain numpy, the golden machine does not compute them")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation (default: 1)")
     parser.add_argument("--timeout", type=positive, default=3600, metavar="SECONDS",
                         help="end a simulation that takes longer (default: 3600)")
@@ -46,9 +56,9 @@ def run(args):
 
     check_seed(args.seed)
     check_folder(args.output)
-    for name, least in (("channels", 0), ("evaluation_lines", 0), ("budget", 0)):
-        if getattr(args, name) < least:
-            raise ValueError(f"{name} = {getattr(args, name)} is not allowed: it must be at least {least}")
+    for name in ("channels", "evaluation_lines", "budget"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"{name} = {getattr(args, name)} is not allowed: it must be at least 0")
     config = make_config(find("duet_accelerator"), args)
     tell = Progress()
     with tell.alive():
@@ -65,22 +75,30 @@ def _measure(args, config, tell):
     from golden.duet.networks import CLIPPING
     from golden.workloads.easyocr import Crnn
     from golden.workloads.lines import rendered_lines
-    from resilin.duet.cnn_run import make_stack, run_stack
+    from resilin.duet.cnn_run import make_stack, model_stack, run_stack
+    from resilin.duet_machine import sizes_of
 
     with contextlib.redirect_stdout(sys.stderr):
         model = Crnn.load(tell)
         images = [image for image, _ in rendered_lines("calibration", args.lines)]
         lines = rendered_lines("evaluation", max(1, args.evaluation_lines))
         tell.step("calibrating the layers")
-        stack = make_stack(model, images, lines[0][0], args.first, args.layers, tuple(args.crop), config,
-                           channels=args.channels or None, budget=args.budget)
+        whole = make_stack(model, images, lines[0][0], args.first, args.layers, config, channels=args.channels or None,
+                           budget=args.budget, sort=args.sort_channels)
+        stack = whole.part(*args.crop) if any(args.crop) else whole.largest_part(sizes_of(config))
         tell.step("running the programs")
-        runs = run_stack(stack, config, rtl=args.rtl, **(dict(
-            preset=args.preset, seed=args.seed, timeout=args.timeout,
-            progress=lambda line: tell(f"simulated {line}")) if args.rtl else {}))
-        results = {"config": config.to_dict(), "rtl": args.rtl, "seed": args.seed, "budget": args.budget,
-                   "crop": list(args.crop), "layers": _layers(stack), "modes": _modes(runs, config),
-                   "thesis": THESIS, "reader": None}
+        if args.model_only:
+            runs = model_stack(stack, config)
+        else:
+            runs = run_stack(stack, config, rtl=args.rtl, **(dict(
+                preset=args.preset, seed=args.seed, timeout=args.timeout,
+                progress=lambda line: tell(f"simulated {line}")) if args.rtl else {}))
+        how = "model" if args.model_only else "rtl" if args.rtl else "golden"
+        results = {"config": config.to_dict(), "how": how, "seed": args.seed, "budget": args.budget,
+                   "sorted": args.sort_channels, "crop": list(stack.crop.shape[1:]),
+                   "whole": list(whole.crop.shape[1:]), "layers": _layers(stack, runs["DUET"].program),
+                   "modes": _modes(runs), "thesis": THESIS, "thesis_latency": THESIS_LATENCY, "reader": None}
+        results["averages"] = _averages(results)
         if args.evaluation_lines:
             tell.step("reading lines with the whole network in integers")
             study = network_study(model, images, {"rendered": lines}, BUDGETS, ((CLIPPING, 12),), tell)
@@ -88,26 +106,30 @@ def _measure(args, config, tell):
     return results
 
 
-def _layers(stack):
+def _layers(stack, program):
     """What is the same in every mode but BASE, layer by layer; ``..._base``: what BASE gives."""
-    rows = zip(stack.layers, stack.results(True), stack.results(False), stack.errors(True), stack.errors(False))
+    rows = zip(stack.layers, stack.results(True), stack.results(False), stack.errors(True), stack.errors(False),
+               program.parts)
     return [{"name": duet.name, "switched": number > 0, "outputs": len(duet.execution.layer.weights),
-             "window": duet.execution.layer.weights.shape[1], "result": list(results.shape),
+             "window": duet.execution.layer.weights.shape[1], "parts": len(parts), "result": list(results.shape),
              "computed": float(mask.mean()), "not_zero": float((results != 0).mean()),
              "not_zero_base": float((plain != 0).mean()), "error": error, "error_base": plain_error}
-            for number, (duet, (results, mask), (plain, _), error, plain_error) in enumerate(rows)]
+            for number, (duet, (results, mask), (plain, _), error, plain_error, parts) in enumerate(rows)]
 
 
-def _modes(runs, config):
+def _modes(runs):
     """Figures of each mode: of the whole program, and of its layers."""
     from golden.duet.command import Engine
-    from resilin.duet.cnn_run import layer_runs
+    from resilin.duet.layer_cycles import layer_cycles
 
-    elements, modes, base = config.rows * config.cols, {}, layer_runs(runs["BASE"])
+    sizes = runs["BASE"].program.sizes
+    elements, modes, base = sizes.executor.rows * sizes.cols, {}, layer_cycles(runs["BASE"])
     for name, run in runs.items():
         layers = []
-        for layer, plain in zip(layer_runs(run), base):
-            layers.append({**dataclasses.asdict(layer), "speed_up": plain.cycles / layer.cycles,
+        for layer, plain in zip(layer_cycles(run), base):
+            layers.append({**dataclasses.asdict(layer), "cycles": layer.cycles, "work_cycles": layer.work_cycles,
+                           "bound": plain.macs / layer.macs if layer.macs else None,
+                           "speed_up": plain.cycles / layer.cycles,
                            "work_speed_up": plain.work_cycles / layer.work_cycles,
                            "utilisation": layer.macs / elements / layer.work_cycles})
         modes[name] = {"macs": run.macs, "cycles": run.cycles, "layers": layers}
@@ -117,34 +139,68 @@ def _modes(runs, config):
     return modes
 
 
-def _report(results):
-    config, rtl = results["config"], results["rtl"]
-    how = "RTL, every word of the DRAM equals the golden machine's" if rtl else "golden machine and cycle model, no RTL"
-    lines = [f"{len(results['layers'])} convolutions of the reader on {config['rows']} x {config['cols']} elements, "
-             f"crop of {results['crop'][0]} x {results['crop'][1]}, budget {results['budget']:g}; {how}", "",
-             f"{'layer':8}{'outputs':>8}{'window':>8}{'computed':>10}{'not zero':>10}{'in BASE':>9}{'error':>9}"
-             f"{'in BASE':>9}"]
-    lines += [f"{row['name']:8}{row['outputs']:>8}{row['window']:>8}{row['computed']:>10.3f}{row['not_zero']:>10.3f}"
-              f"{row['not_zero_base']:>9.3f}{row['error']:>9.4f}{row['error_base']:>9.4f}" for row in results["layers"]]
-    lines += ["", f"{'layer':8}{'mode':6}{'MACs':>10}{'cycles':>9}{'weights':>9}{'speed-up':>10}{'without':>9}"
-              f"{'utilisation':>13}"]
-    for number, layer in enumerate(results["layers"]):
-        for name, mode in results["modes"].items():
-            row = mode["layers"][number]
-            lines.append(f"{layer['name'] if name == 'BASE' else '':8}{name:6}{row['macs']:>10}{row['cycles']:>9}"
-                         f"{row['waits']:>9}{row['speed_up']:>10.2f}{row['work_speed_up']:>9.2f}"
-                         f"{100 * row['utilisation']:>12.1f}%")
-    lines += ["weights: cycles in which the Executor waits for weights from the DRAM; without: speed-up without",
-              "", f"{'program':8}{'cycles':>9}{'speed-up':>10}{'thesis':>8}{'Executor busy':>15}"
-              f"{'Speculator busy':>17}"]
+def _averages(results):
+    """For each mode the means over the switched layers, and latencies of all of them as shares of BASE's Executor."""
+    chosen = [number for number, layer in enumerate(results["layers"]) if layer["switched"]]
+    base = sum(results["modes"]["BASE"]["layers"][number]["work_cycles"] for number in chosen)
+    averages = {}
     for name, mode in results["modes"].items():
-        thesis = results["thesis"].get(name, {}).get("speed_up", 1)
-        lines.append(f"{name:8}{mode['cycles']:>9}{results['modes']['BASE']['cycles'] / mode['cycles']:>10.2f}"
-                     f"{thesis:>8.2f}"
-                     + (f"{mode['busy']['EXEC']:>15}{mode['busy']['SPEC']:>17}" if rtl else f"{'-':>15}{'-':>17}"))
-    lines.append("thesis: averages of whole networks on 16 x 16 elements; its MAC utilisation: "
-                 + ", ".join(f"{name} {100 * row['utilisation']:.0f}%" for name, row in results["thesis"].items()
-                             if "utilisation" in row))
+        rows = [mode["layers"][number] for number in chosen]
+        averages[name] = {key: sum(row[key] or 0 for row in rows) / len(rows)
+                          for key in ("speed_up", "work_speed_up", "utilisation", "bound")}
+        averages[name] |= {"executor": sum(row["work_cycles"] for row in rows) / base,
+                           "speculator": sum(row["speculation"] for row in rows) / base}
+    return averages
+
+
+def _report(results):
+    config, how = results["config"], {
+        "rtl": "RTL: every word of the DRAM equals the golden machine's, every command's cycle the model's",
+        "golden": "golden machine and cycle model, no RTL", "model": "cycle model alone"}[results["how"]]
+    crop, whole = (f"{height} x {width}" for height, width in (results["crop"], results["whole"]))
+    lines = [f"{len(results['layers'])} convolutions of the reader on {config['rows']} x {config['cols']} elements, "
+             + (f"all of {whole}" if crop == whole else f"crop of {crop} of {whole}")
+             + f", budget {results['budget']:g}{', channels sorted' if results['sorted'] else ''}; {how}", "",
+             f"{'layer':8}{'outputs':>8}{'window':>8}{'parts':>7}{'computed':>10}{'not zero':>10}{'in BASE':>9}"
+             f"{'error':>9}{'in BASE':>9}"]
+    lines += [f"{row['name']:8}{row['outputs']:>8}{row['window']:>8}{row['parts']:>7}{row['computed']:>10.3f}"
+              f"{row['not_zero']:>10.3f}{row['not_zero_base']:>9.3f}{row['error']:>9.4f}{row['error_base']:>9.4f}"
+              for row in results["layers"]]
+    lines += ["", f"{'layer':8}{'mode':6}{'MACs':>11}{'cycles':>9}{'work':>9}{'speed-up':>10}{'of work':>9}{'bound':>8}"
+              f"{'utilisation':>13}{'Speculator':>12}"]
+    lines += [f"{title}{row['macs']:>11}{row['cycles']:>9}{row['work_cycles']:>9}{row['speed_up']:>10.2f}"
+              f"{row['work_speed_up']:>9.2f}{row['bound'] or 0:>8.2f}{100 * row['utilisation']:>12.1f}%"
+              f"{row['speculation']:>12}" for title, row in _rows(results)]
+    lines += ["work: without cycles in which the Executor waits for weights from the DRAM; bound: MACs of BASE / MACs; "
+              "Speculator: cycles in which it works on the layer's tiles",
+              "", "where the cycles go, in percent", f"{'layer':8}{'mode':6}"
+              + "".join(f"{title:>10}" for title in CAUSES.values())]
+    lines += [title + "".join(f"{100 * row[cause] / row['cycles']:>10.1f}" for cause in CAUSES)
+              for title, row in _rows(results)]
+    lines += ["issue: MACs / elements; unequal: besides, the element with most work in each step; chunks: others wait "
+              "for the elements of their chunk; nobody issues:", "drain: sums are added up; load: chunks and "
+              "configuration are loaded; SPEC, DRAM, commands: EXEC waits for the Speculator, weights, a command",
+              "", f"{'program':8}{'cycles':>9}{'speed-up':>10}   switched layers, averages: {'speed-up':>8}"
+              f"{'of work':>9}{'thesis':>8}{'bound':>8}{'utilisation':>13}{'thesis':>8}{'Executor':>10}"
+              f"{'Speculator':>12}"]
+    for name, mode in results["modes"].items():
+        thesis, mean = results["thesis"].get(name, {"speed_up": 1}), results["averages"][name]
+        lines.append(
+            f"{name:8}{mode['cycles']:>9}{results['modes']['BASE']['cycles'] / mode['cycles']:>10.2f}{'':29}"
+            f"{mean['speed_up']:>10.2f}{mean['work_speed_up']:>9.2f}{thesis['speed_up']:>8.2f}{mean['bound']:>8.2f}"
+            f"{100 * mean['utilisation']:>12.1f}%{_percent(thesis.get('utilisation')):>8}"
+            f"{mean['executor']:>10.2f}{mean['speculator']:>12.2f}")
+    latency = results["thesis_latency"]
+    lines.append("Executor, Speculator: cycles of work of all switched layers as shares of BASE's Executor; thesis, "
+                 f"DUET: {latency['executor']:.2f}, {latency['speculator']:.2f}")
+    if results["how"] == "rtl":
+        lines += ["", f"{'RTL':8}{'MACs':>11}{'Executor issues':>17}{'drains':>8}{'loads':>8}{'EXEC busy':>11}"
+                  f"{'SPEC busy':>11}{'DMA busy':>10}{'bus items':>11}"]
+        for name, mode in results["modes"].items():
+            counters, busy = mode["counters"], mode["busy"]
+            lines.append(f"{name:8}{counters['executor.macs']:>11}{counters['executor.busy']:>17}"
+                         f"{counters['executor.drain']:>8}{counters['executor.load']:>8}{busy['EXEC']:>11}"
+                         f"{busy['SPEC']:>11}{busy['DMA']:>10}{counters['bus']:>11}")
     reader = results["reader"]
     if reader:
         lines += ["", f"The reader, all convolutions in integers, {reader['lines']} rendered lines of other texts; "
@@ -153,3 +209,14 @@ def _report(results):
         lines += [f"{row['budget']:8.2f}{row['macs_skipped']:>14.3f}{row['error']:>9.4f}{row['accuracy']:>17.3f}"
                   for row in reader["rows"]]
     return "\n".join(lines) + "\n"
+
+
+def _rows(results):
+    """(title, figures) of each layer and mode."""
+    for number, layer in enumerate(results["layers"]):
+        for name, mode in results["modes"].items():
+            yield f"{layer['name'] if name == 'BASE' else '':8}{name:6}", mode["layers"][number]
+
+
+def _percent(share):
+    return "-" if share is None else f"{100 * share:.0f}%"

@@ -13,13 +13,15 @@ from golden.workloads.layers import Convolution
 from hw.duet.accelerator_config import DuetAcceleratorConfig
 from resilin.cli import main
 from resilin.duet import cnn_run, program_run
+from resilin.duet.layer_cycles import layer_cycles
+from resilin.jobs.cnn import CAUSES
 from resilin.duet_machine import sizes_of
 from tests.workloads.models import crnn
 
 SMALL = DuetAcceleratorConfig.preset("small")
 
 
-def stack(channels=None, crop=(6, 5)):
+def stack(channels=None, crop=(6, 5), sort=False):
     """Three random convolutions, cut from the middle of a larger image."""
     rng = np.random.default_rng(1)
     shapes = ((6, 1, 3, 3), (5, 6, 3, 3), (9, 5, 3, 3))
@@ -28,14 +30,21 @@ def stack(channels=None, crop=(6, 5)):
                     rng.normal(-0.5, 0.5, shape[0]).astype(np.float32), 1, (2, 1) if number == 1 else (1, 1))
         for number, shape in enumerate(shapes)])
     images = [rng.integers(0, 256, (12, 30)) for _ in range(3)]
-    return cnn_run.make_stack(model, images[:2], images[2], 0, 3, crop, SMALL, channels=channels, budget=0.1)
+    return cnn_run.make_stack(model, images[:2], images[2], 0, 3, SMALL, channels=channels, budget=0.1,
+                              sort=sort).part(*crop)
 
 
-def test_programs_equal_numpy():
-    """Without RTL and without a model: each mode's MACs by layer add up, and none has more than BASE."""
+@pytest.fixture(scope="module")
+def golden():
+    """A stack and its runs on the golden machine, compared with plain numpy."""
     given = stack()
-    runs = cnn_run.run_stack(given, SMALL, rtl=False)
-    macs = {name: [layer.macs for layer in cnn_run.layer_runs(run)] for name, run in runs.items()}
+    return given, cnn_run.run_stack(given, SMALL, rtl=False)
+
+
+def test_programs_equal_numpy(golden):
+    """Each mode's MACs by layer add up, and none has more than BASE."""
+    given, runs = golden
+    macs = {name: [layer.macs for layer in layer_cycles(run)] for name, run in runs.items()}
     assert list(runs) == [mode.name for mode in Mode]
     assert all(sum(macs[name]) == run.macs and run.cycles > 0 for name, run in runs.items())
     assert macs["OS"] == macs["BOS"] and macs["IOS"] == macs["DUET"]
@@ -44,20 +53,36 @@ def test_programs_equal_numpy():
     assert all(error < 0.5 for error in given.errors(True))
 
 
-def test_layers_of_cycles():
-    """Cycles of layers add up to the last tile's end; waits for weights are told apart."""
-    program = stack().program(sizes_of(SMALL), Mode.BASE)
-    run = program_run.golden_runs({"BASE": program}, SMALL)["BASE"]
-    counts = [sum(command.engine == engine for command in program.commands) for engine in range(4)]
-    # Commands of the Executor end every 10 cycles from 1000 on, those of the DMA every 100.
-    ends = [[100 * (place + 1) for place in range(counts[0])], [],
-            [1000 + 10 * place for place in range(counts[2])], []]
-    found = cnn_run.layer_runs(dataclasses.replace(run, ends=ends))
-    last = max(place for place, command in enumerate(
-        command for command in program.commands if command.engine == 2) if command.op)
-    assert sum(layer.cycles for layer in found) == 1000 + 10 * last
-    assert found[0].waits >= 100 and all(0 <= layer.waits <= layer.cycles for layer in found[:1])
-    assert found[0].work_cycles == found[0].cycles - found[0].waits
+def test_model_alone_equals_the_golden_machine(golden):
+    given, runs = golden
+    alone = cnn_run.model_stack(given, SMALL)
+    assert all(alone[name].macs == run.macs and alone[name].ends == run.ends for name, run in runs.items())
+
+
+def test_largest_part():
+    """The whole map where there is room for it; otherwise 8 columns more do not fit."""
+    whole = stack(crop=(12, 30))
+    sizes = dataclasses.replace(sizes_of(SMALL), map_lines=400)
+    roomy = dataclasses.replace(sizes, lines=4096, map_lines=4096)
+    assert whole.largest_part(roomy).crop.shape == whole.crop.shape
+    part = whole.largest_part(sizes)
+    height, width = part.crop.shape[1:]
+    assert (height, width % 8) == (12, 0) and width >= 8
+    part.program(sizes, Mode.DUET)
+    with pytest.raises(ValueError, match="too few"):
+        whole.part(12, width + 8).program(sizes, Mode.DUET)
+    with pytest.raises(ValueError, match="too few"):
+        whole.largest_part(dataclasses.replace(sizes, map_lines=16))
+
+
+def test_sorted_channels_are_the_same_network():
+    """The exact results stay, and the program's equal plain numpy."""
+    plain, given = stack(), stack(sort=True)
+    assert not np.array_equal(plain.convolutions[0].weight, given.convolutions[0].weight)
+    assert np.allclose(plain.exact()[-1], given.exact()[-1], atol=1e-4)
+    program = given.program(sizes_of(SMALL), Mode.DUET)
+    dram = program_run.golden_runs({"": program}, SMALL)[""].dram
+    assert np.array_equal(program.output(dram), given.results(True)[-1][0])
 
 
 def test_channels_are_cut():
@@ -77,6 +102,13 @@ def test_crop_must_fit():
         stack(crop=(13, 5))
 
 
+def test_wrong_ends_are_found():
+    ends = [[3, 9], [], [12], []]
+    program_run.compare_ends("", ends, [[5, 11], [], [14], []])
+    with pytest.raises(program_run.Mismatch, match="command 0 of EXEC ends in cycle 15, not in 14"):
+        program_run.compare_ends("", ends, [[5, 11], [], [15], []])
+
+
 @pytest.mark.slow
 def test_job(tmp_path, capsys):
     crnn()
@@ -87,7 +119,24 @@ def test_job(tmp_path, capsys):
     for mode in results["modes"].values():
         assert mode["counters"]["executor.macs"] == mode["macs"] == sum(layer["macs"] for layer in mode["layers"])
     printed = capsys.readouterr().out
-    assert "every word of the DRAM equals" in printed and (tmp_path / "cnn.txt").read_text() in printed
+    assert "every word of the DRAM equals" in printed and "Executor issues" in printed
+    assert (tmp_path / "cnn.txt").read_text() in printed
+
+
+def test_job_on_the_model(tmp_path, capsys):
+    """The largest part that fits, without the golden machine; cycles add up, averages are of switched layers."""
+    crnn()
+    assert main(["run", "cnn", "--layers", "2", "--channels", "4", "--crop", "0", "0", "--lines", "1", "--model-only",
+                 "--set", "map_lines=300", "--sort-channels", "--evaluation-lines", "0", "-o", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "cnn.json").read_text())
+    assert results["crop"][0] == results["whole"][0] and results["crop"][1] < results["whole"][1]
+    for name, mode in results["modes"].items():
+        first, second = mode["layers"]
+        assert results["averages"][name]["speed_up"] == second["speed_up"]
+        assert sum(second[cause] for cause in CAUSES) == pytest.approx(second["cycles"])
+        assert second["speed_up"] <= second["bound"] * 1.2
+    printed = capsys.readouterr().out
+    assert "cycle model alone" in printed and "channels sorted" in printed and "Executor issues" not in printed
 
 
 @pytest.mark.parametrize("arguments, reason", [(["--set", "rows=3"], "rows"), (["-o", __file__], "must be a folder"),
