@@ -216,6 +216,10 @@ class ChipModel:
 
     Parameters: ``bench`` (:class:`sim.bench.Bench`), ``dut``, ``rank``, ``port``: the port's name. While the chips
     drive nothing, ``dq_in`` is noise. A reset of the bench loses the WRITEs in flight; the banks stay as they are.
+
+    Attribute ``host``: ``None``, or a function called each cycle that gives what somebody else puts on the chips' pins,
+    ``(pins, dq, enable, dm)`` as :meth:`DramRank.cycle` takes them, or ``None`` for nothing. The design must then send
+    nothing: "two masters" is a violation.
     """
 
     name = "chips"
@@ -228,6 +232,7 @@ class ChipModel:
                                             for name in ("dq_out_enable", "dq_out", "dm"))
         self._in = getattr(dut, f"{port}__dq_in")
         self._driven = None
+        self.host = None
         self._in.value = 0
         bench.add(self)
 
@@ -245,8 +250,13 @@ class ChipModel:
 
     def tick(self, cycle):
         enable = self._enable()
-        self.rank.cycle([read() for read in self._slots], self._dq() if enable else 0, enable,
-                        self._dm() if enable else 0)
+        inputs = [read() for read in self._slots], self._dq() if enable else 0, enable, self._dm() if enable else 0
+        other = self.host() if self.host else None
+        if other is not None:
+            if enable or not all(pins & 1 for pins in inputs[0]):
+                raise DdrViolation("two masters", (self.rank.clock, Command("?")))
+            inputs = other
+        self.rank.cycle(*inputs)
         word = self.rank.outputs()
         if word is not None:
             self._driven = int.from_bytes(word, "little")

@@ -181,8 +181,8 @@ class DramTiming:
     def _work(self, now):
         """A cycle of work; gives whether a WRITE was issued. All choices are made before any takes effect."""
         clock, pins = _PHASES * now, []
-        plan = self._plan()
         column = self._choose_column(now)
+        plan = self._plan() if column is None or self._window else None
         activate = self._choose_activate(clock)
         precharge = self._choose_precharge(clock, activate)
 
@@ -214,7 +214,7 @@ class DramTiming:
             return None
         request = self._requests[0]
         address = request[1]
-        number, row = address & 3 | address >> 7 & 12, address >> 11
+        number, row = self._entry(request)[3], address >> 11
         bank = self._banks[number]
         if bank.next_count:
             return (request, number, row, True) if row == bank.next_row else None
@@ -232,15 +232,27 @@ class DramTiming:
             bank.row, bank.count = row, bank.count + 1
             if not bank.open:
                 self._closed.add(number)
-        self._window.append((request[0], request[2], request[1] >> 2 & 127, number))
+        self._window.append(self._entry(request))
+
+    @staticmethod
+    def _entry(request):
+        """What is kept of a planned request: (write, tag, column / 8, bank)."""
+        write, address, tag = request
+        return write, tag, address >> 2 & 127, address & 3 | address >> 7 & 12
 
     def _choose_column(self, now):
-        if not self._window:
+        if self._window:
+            head = self._window[0]
+            needed = self._banks[head[3]].count
+        elif self._requests:
+            # Nothing is planned: the first request goes at once when its row is open.
+            head = self._entry(self._requests[0])
+            needed = self._banks[head[3]].row == self._requests[0][1] >> 11
+        else:
             return None
-        head = self._window[0]
         write, number = head[0], head[3]
         bank, group = self._banks[number], number & 3
-        if not bank.open or not bank.count or now < bank.column or now < self._column \
+        if not bank.open or not needed or now < bank.column or now < self._column \
                 or now < self._group_column[group]:
             return None
         if write:
@@ -249,10 +261,13 @@ class DramTiming:
 
     def _issue(self, now, write, tag, number):
         timing, bank, group = self.timing, self._banks[number], number & 3
-        self._window.popleft()
-        bank.count -= 1
-        if not bank.count and bank.next_count:
-            self._changing.add(number)
+        if self._window:
+            self._window.popleft()
+            bank.count -= 1
+            if not bank.count and bank.next_count:
+                self._changing.add(number)
+        else:
+            self._requests.popleft()
         self._column = now + _cycles(timing.tccd_s)
         self._group_column[group] = now + _cycles(timing.tccd_l)
         if write:

@@ -32,8 +32,9 @@ class DramBank(wiring.Component):
 
     Members
     -------
-    join_row, accepts: In, Out(1): whether a request for this row can join now
-    join: In(1), it does. done: In(1), with read or write: the oldest one is done
+    join_row, accepts, hits: In, Out(1): whether a request for this row can join now; be sent at once, at phase 0, when
+        no other request needs the bank
+    join: In(1), it does join. done: In(1), the oldest of those that joined is sent, by read or write
     row: Out, the row to activate
     wants_activate, wants_precharge, wants_column: Out(1); the latter: a request may be sent at phase 0, by tRCD
     ready: Out(4), bit p: ACTIVATE (closed) or PRECHARGE (open) may come at phase p
@@ -45,7 +46,8 @@ class DramBank(wiring.Component):
     def __init__(self, timing, row_bits, requests, assertions=False):
         self.timing, self.requests, self.assertions = timing, requests, assertions
         super().__init__({
-            "join_row": In(row_bits), "accepts": Out(1), "join": In(1), "row": Out(row_bits),
+            "join_row": In(row_bits), "accepts": Out(1), "hits": Out(1),
+            "join": In(1), "done": In(1), "row": Out(row_bits),
             "wants_activate": Out(1), "wants_precharge": Out(1), "wants_column": Out(1),
             "ready": Out(PHASES), "can_close": Out(1),
             "activate": In(PHASES), "precharge": In(PHASES), "read": In(1), "write": In(1), "close": In(1),
@@ -64,14 +66,14 @@ class DramBank(wiring.Component):
             self.wants_activate.eq(~is_open & ~idle), self.wants_precharge.eq(is_open & idle & has_next),
             swap.eq(idle & has_next & (~is_open | self.precharge.any())),
         ]
-        m.d.sync += count.eq(count - (self.read | self.write))
+        m.d.sync += count.eq(count - self.done)
         with m.If(swap):
             m.d.sync += [row.eq(next_row), count.eq(next_count + self.join), next_count.eq(0)]
         with m.Elif(self.join):
             with m.If(has_next):
                 m.d.sync += next_count.eq(next_count + 1)
             with m.Elif(same | idle & ~is_open):
-                m.d.sync += [row.eq(self.join_row), count.eq(count + 1 - (self.read | self.write))]
+                m.d.sync += [row.eq(self.join_row), count.eq(count + 1 - self.done)]
             with m.Else():
                 m.d.sync += [next_row.eq(self.join_row), next_count.eq(1)]
 
@@ -80,6 +82,7 @@ class DramBank(wiring.Component):
         column_wait = Signal(range(-(-(timing.trcd + PHASES) // PHASES) + 1))  # cycles
         m.d.comb += [self.ready[phase].eq(wait <= phase) for phase in range(PHASES)]
         m.d.comb += [self.wants_column.eq(is_open & ~idle & (column_wait == 0)),
+                     self.hits.eq(is_open & same & (column_wait == 0)),
                      self.can_close.eq(~is_open | self.ready[PHASES - 1])]
         count_down(m, wait)
         with m.If(column_wait != 0):
@@ -99,7 +102,8 @@ class DramBank(wiring.Component):
             m.d.sync += [
                 Assert(~self.activate.any() | self.wants_activate, "ACTIVATE that the bank does not want"),
                 Assert(~self.precharge.any() | self.wants_precharge, "PRECHARGE that the bank does not want"),
-                Assert(~(self.read | self.write) | self.wants_column, "READ or WRITE that the bank does not want"),
+                Assert(~self.done | self.wants_column, "READ or WRITE that the bank does not want"),
+                Assert(~(self.read | self.write) | self.done | self.hits & idle & ~has_next, "no READ or WRITE is due"),
                 Assert(~self.join | self.accepts, "a request joins that must wait"),
             ]
         return m

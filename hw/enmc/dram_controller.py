@@ -49,7 +49,7 @@ class DramControllerConfig(DdrTimingConfig):
     @property
     def latency(self):
         """Cycles from the transfer of a READ of an open row to its response, everything else at rest."""
-        return 3 + self.cl // PHASES
+        return 2 + self.cl // PHASES
 
     @property
     def takeover(self):
@@ -88,16 +88,16 @@ class DramCounters(data.StructLayout):
 class DramController(wiring.Component):
     """Serves reads and writes of bursts in the order of their requests, on DDR4 chips at a quarter of their clock.
 
-    Open page: rows stay open until another one of their bank is asked for, or a REFRESH is due. Requests pass three
-    pointers: the first plans the row of their bank and precharges the bank when no earlier request still needs it, the
-    second activates, the third sends READ or WRITE, always at phase 0; PRECHARGE and ACTIVATE go at the earliest of
-    phases 1 to 3, all distances kept to the DRAM clock. The first may be ``lookahead`` requests before the third.
+    Open page: rows stay open until another one of their bank is asked for, or a REFRESH is due. Up to ``lookahead``
+    requests are planned ahead of the one that is sent: their banks are precharged, when no earlier request needs the
+    open row any more, and activated, in any order. READ and WRITE go at phase 0, in order; PRECHARGE and ACTIVATE at the
+    earliest of phases 1 to 3, all distances kept to the DRAM clock.
 
     Throughput: one burst a cycle on open rows in different bank groups. Latency: :attr:`DramControllerConfig.latency`
     cycles from a request's transfer to its response, on an open row at rest.
     Back-pressure: on ``requests`` and ``write_data`` only, from registers. **Responses have none**: who sends a read
     has room for its burst.
-    Source: thesis 6.4.2; the parts ours (docs/enmc/dram_controller.md).
+    Source: thesis 6.4.2; lookahead, refresh and change of the owner are ours. Rules: docs/enmc/dram_controller.md.
 
     Parameters: ``config`` a :class:`DramControllerConfig`; ``assertions``.
 
@@ -154,59 +154,41 @@ class DramController(wiring.Component):
         m.submodules.window = window = Memory(shape=entry, depth=config.lookahead, init=[])
         put, get = window.write_port(), window.read_port(domain="comb")
         plan_at, issue_at = (Signal(range(2 * config.lookahead), name=f"{name}_at") for name in ("plan", "issue"))
-        m.d.comb += [put.addr.eq(plan_at[:-1]), get.addr.eq(issue_at[:-1])]
+        empty = Signal()
+        m.d.comb += [put.addr.eq(plan_at[:-1]), get.addr.eq(issue_at[:-1]), empty.eq(plan_at == issue_at)]
 
-        # Plan: the first request joins its bank.
+        # Plan: the first request joins its bank, unless it is sent at once.
         address = data.View(BurstAddress(config.row_bits), queue.o.p.address)
-        plan_bank, planned = Signal(range(BANKS)), Signal()
+        first, planned, sent = Signal(entry), Signal(), Signal()
         m.d.comb += [
-            plan_bank.eq(Cat(address.bg, address.bank)),
-            planned.eq(run & queue.o.valid & (plan_at ^ issue_at != config.lookahead) & of(plan_bank, "accepts")),
-            queue.o.ready.eq(planned), put.en.eq(planned), put.data.write.eq(queue.o.p.write),
-            put.data.tag.eq(queue.o.p.tag), put.data.column.eq(address.column), put.data.bank.eq(plan_bank),
+            first.write.eq(queue.o.p.write), first.tag.eq(queue.o.p.tag), first.column.eq(address.column),
+            first.bank.eq(Cat(address.bg, address.bank)), put.data.eq(first), put.en.eq(planned),
+            planned.eq(run & queue.o.valid & ~(empty & sent) & (plan_at ^ issue_at != config.lookahead)
+                       & of(first.bank, "accepts")),
+            queue.o.ready.eq(planned | empty & sent),
         ]
         with m.If(planned):
             m.d.sync += plan_at.eq(plan_at + 1)
 
-        # Issue: READ or WRITE of the oldest request at phase 0.
-        head, empty = get.data, Signal()
-        column, read, write, data_waits = Signal(), Signal(), Signal(), Signal()
+        # Issue: READ or WRITE of the oldest request at phase 0; of the queue's first one when none is planned.
+        head, column, read, write, data_waits = Signal(entry), Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [head.eq(get.data), column.eq(run & of(head.bank, "wants_column"))]
+        with m.If(empty):
+            m.d.comb += [head.eq(first), column.eq(run & queue.o.valid & of(first.bank, "hits"))]
         m.d.comb += [
-            empty.eq(plan_at == issue_at), column.eq(run & ~empty & of(head.bank, "wants_column")),
-            timers.column_group.eq(head.bank[:2]),
+            timers.column_group.eq(head.bank[:2]), sent.eq(read | write),
             read.eq(column & ~head.write & timers.read_ready), timers.read.eq(read),
             write.eq(column & head.write & timers.write_ready & data_waits), timers.write.eq(write),
         ]
-        with m.If(read | write):
+        with m.If(sent & ~empty):
             m.d.sync += issue_at.eq(issue_at + 1)
 
-        # Activate: the oldest request's bank, else the first that can; at the earliest phase.
-        last = PHASES - 1
-        can_activate = Cat(part.wants_activate & part.ready[last] & timers.activate_ready[index % 4][last]
-                           for index, part in enumerate(banks))
-        bank, activate, allowed = Signal(range(BANKS)), Signal(PHASES), Signal(PHASES)
-        row = Signal(config.row_bits)
-        m.d.comb += [
-            bank.eq(self._first(can_activate)), row.eq(of(bank, "row")),
-            timers.activate_group.eq(bank[:2]), timers.activate.eq(activate),
-            allowed.eq(of(bank, "ready") & Array(timers.activate_ready)[bank[:2]]),
-        ]
-        with m.If(~empty & can_activate.bit_select(head.bank, 1)):
-            m.d.comb += bank.eq(head.bank)
-        with m.If(run & can_activate.any()):
-            m.d.comb += activate.eq(self._earliest(allowed))
-
-        # Precharge: the first bank that can, at the earliest phase that ACTIVATE leaves free.
-        can_precharge = Cat(part.wants_precharge & part.ready[last] for part in banks)
-        closing, precharge = Signal(range(BANKS)), Signal(PHASES)
-        m.d.comb += closing.eq(self._first(can_precharge))
-        with m.If(run & can_precharge.any()):
-            m.d.comb += precharge.eq(self._earliest(of(closing, "ready") & ~activate))
-
+        bank, row, activate, closing, precharge = self._rows(m, banks, of, timers, run, empty, get.data.bank)
         for index, part in enumerate(banks):
             issued = head.bank == index
             m.d.comb += [
-                part.join_row.eq(address.row), part.join.eq(planned & (plan_bank == index)),
+                part.join_row.eq(address.row), part.join.eq(planned & (first.bank == index)),
+                part.done.eq(sent & ~empty & issued),
                 part.read.eq(read & issued), part.write.eq(write & issued), part.close.eq(close),
                 part.activate.eq(Mux(bank == index, activate, 0)),
                 part.precharge.eq(Mux(closing == index, precharge, 0)),
@@ -221,6 +203,32 @@ class DramController(wiring.Component):
         self._send(m, head, read, write, row, bank, activate, closing, precharge, close, refresh)
         self._count(m, read, write, activate, precharge.any() | close, refresh)
         return m
+
+    def _rows(self, m, banks, of, timers, run, empty, oldest):
+        """Which bank is activated, which closed, and at which phases (bits): (bank, row, phase, bank, phase)."""
+        # Activate: the oldest request's bank, else the first that can; at the earliest phase.
+        last = PHASES - 1
+        can_activate = Cat(part.wants_activate & part.ready[last] & timers.activate_ready[index % 4][last]
+                           for index, part in enumerate(banks))
+        bank, activate, allowed = Signal(range(BANKS)), Signal(PHASES), Signal(PHASES)
+        row = Signal(self.config.row_bits)
+        m.d.comb += [
+            bank.eq(self._first(can_activate)), row.eq(of(bank, "row")),
+            timers.activate_group.eq(bank[:2]), timers.activate.eq(activate),
+            allowed.eq(of(bank, "ready") & Array(timers.activate_ready)[bank[:2]]),
+        ]
+        with m.If(~empty & can_activate.bit_select(oldest, 1)):
+            m.d.comb += bank.eq(oldest)
+        with m.If(run & can_activate.any()):
+            m.d.comb += activate.eq(self._earliest(allowed))
+
+        # Precharge: the first bank that can, at the earliest phase that ACTIVATE leaves free.
+        can_precharge = Cat(part.wants_precharge & part.ready[last] for part in banks)
+        closing, precharge = Signal(range(BANKS)), Signal(PHASES)
+        m.d.comb += closing.eq(self._first(can_precharge))
+        with m.If(run & can_precharge.any()):
+            m.d.comb += precharge.eq(self._earliest(of(closing, "ready") & ~activate))
+        return bank, row, activate, closing, precharge
 
     @staticmethod
     def _first(bits):
