@@ -55,6 +55,11 @@ class Crnn:
             self.weights[f"SequenceModeling.{layer}.rnn.{part}_l0{suffix}"]
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
 
+    @staticmethod
+    def picture(image):
+        """The first layer's input, float32 (1, height, width), of an image (height, width) of 0 to 255."""
+        return (image.astype(np.float32) / 127.5 - 1)[None]
+
     def features(self, image, convolution=dense_convolution):
         """The convolutions: features (columns, 256) of a line's image (64, width), 0 black to 255 white.
 
@@ -62,7 +67,7 @@ class Crnn:
         """
         if image.ndim != 2 or image.shape[0] != HEIGHT:
             raise ValueError(f"image of shape {image.shape} is not allowed: it must be ({HEIGHT}, width)")
-        x = (image.astype(np.float32) / 127.5 - 1)[None]
+        x = self.picture(image)
         for layer in self.convolutions:
             x = max_pool(convolution(layer, x), layer.pool)
         return x.mean(1).T

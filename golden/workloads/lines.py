@@ -13,7 +13,7 @@ from golden.workloads.easyocr import CHARACTERS, HEIGHT
 from golden.workloads.fetch import fetch
 from golden.workloads.text import texts
 
-__all__ = ["line_texts", "page_lines", "read_line", "render", "rendered_lines"]
+__all__ = ["line_texts", "page", "page_lines", "read_line", "render", "rendered_lines"]
 
 _LETTERS = 24  # of a line, at most
 _SIZES = (34, 38, 42, 46)
@@ -94,8 +94,14 @@ def page_lines(progress=print):
 
     Raises ``fetch.FetchError`` when the page cannot be had.
     """
-    with Image.open(fetch("scikit-image", progress) / "page.png") as page:
-        return [(_scaled(page.convert("L").crop(box)), text) for box, text in _PAGE]
+    picture = Image.fromarray(page(progress))
+    return [(_scaled(picture.crop(box)), text) for box, text in _PAGE]
+
+
+def page(progress=print):
+    """The whole scanned page, uint8 (191, 384). Raises ``fetch.FetchError`` when it cannot be had."""
+    with Image.open(fetch("scikit-image", progress) / "page.png") as picture:
+        return np.asarray(picture.convert("L"))
 
 
 def read_line(path):

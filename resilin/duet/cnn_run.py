@@ -143,8 +143,8 @@ def _inputs(layers, x):
 
 
 def _input(model, number, image):
-    """The input (channels, height, width) of a convolution for an image of a line."""
-    x = (image.astype(np.float32) / 127.5 - 1)[None]
+    """The input (channels, height, width) of a convolution for an image."""
+    x = model.picture(image)
     for layer in model.convolutions[:number]:
         x = max_pool(dense_convolution(layer, x), layer.pool)
     return x

@@ -1,4 +1,4 @@
-"""``resilin run cnn``: convolutions of a real text reader on the DUET accelerator, in every mode."""
+"""``resilin run cnn``: convolutions of a real text reader or detector on the DUET accelerator, in every mode."""
 
 import contextlib
 import dataclasses
@@ -25,6 +25,9 @@ BUDGETS = (0.02, 0.05, 0.1, 0.2)
 
 def add_arguments(parser):
     add_config_arguments(parser, "small")
+    parser.add_argument("--network", choices=("reader", "detector"), default="reader",
+                        help="EasyOCR's reader on a drawn line, or its detector (VGG16-BN) on a scanned page (default: "
+                        "reader)")
     parser.add_argument("--first", type=int, default=0, help="first layer, from 0 (default: 0)")
     parser.add_argument("--layers", type=positive, default=3,
                         help="consecutive layers, at least 2; the first is never switched (default: 3)")
@@ -39,7 +42,8 @@ def add_arguments(parser):
                         help="what skipping may change in a layer's output, on calibration data (default: 0.05)")
     parser.add_argument("--lines", type=positive, default=4, help="rendered lines to calibrate on (default: 4)")
     parser.add_argument("--evaluation-lines", type=int, default=4,
-                        help="rendered lines of other texts that the whole network reads (default: 4; 0: none)")
+                        help="rendered lines of other texts, and at most 6 of a scanned page, that the whole network "
+                        "reads (default: 4; 0: none)")
     parser.add_argument("--no-rtl", dest="rtl", action="store_false", help="golden machine and cycle model only")
     parser.add_argument("--model-only", action="store_true",
                         help="the cycle model only: maps from plain numpy, the golden machine does not compute them")
@@ -73,17 +77,19 @@ def run(args):
 def _measure(args, config, tell):
     from golden.duet.convolution_study import network_study
     from golden.duet.networks import CLIPPING
+    from golden.workloads.craft import Craft
     from golden.workloads.easyocr import Crnn
-    from golden.workloads.lines import rendered_lines
+    from golden.workloads.lines import page, page_lines, rendered_lines
     from resilin.duet.cnn_run import make_stack, model_stack, run_stack
     from resilin.duet_machine import sizes_of
 
     with contextlib.redirect_stdout(sys.stderr):
-        model = Crnn.load(tell)
+        reader = args.network == "reader"
+        model = (Crnn if reader else Craft).load(tell)
         images = [image for image, _ in rendered_lines("calibration", args.lines)]
         lines = rendered_lines("evaluation", max(1, args.evaluation_lines))
         tell.step("calibrating the layers")
-        whole = make_stack(model, images, lines[0][0], args.first, args.layers, config, channels=args.channels or None,
+        whole = make_stack(model, images, lines[0][0] if reader else page(tell), args.first, args.layers, config, channels=args.channels or None,
                            budget=args.budget, sort=args.sort_channels)
         stack = whole.part(*args.crop) if any(args.crop) else whole.largest_part(sizes_of(config))
         tell.step("running the programs")
@@ -94,15 +100,16 @@ def _measure(args, config, tell):
                 preset=args.preset, seed=args.seed, timeout=args.timeout,
                 progress=lambda line: tell(f"simulated {line}")) if args.rtl else {}))
         how = "model" if args.model_only else "rtl" if args.rtl else "golden"
-        results = {"config": config.to_dict(), "how": how, "seed": args.seed, "budget": args.budget,
-                   "sorted": args.sort_channels, "crop": list(stack.crop.shape[1:]),
+        results = {"config": config.to_dict(), "network": args.network, "how": how, "seed": args.seed,
+                   "budget": args.budget, "sorted": args.sort_channels, "crop": list(stack.crop.shape[1:]),
                    "whole": list(whole.crop.shape[1:]), "layers": _layers(stack, runs["DUET"].program),
                    "modes": _modes(runs), "thesis": THESIS, "thesis_latency": THESIS_LATENCY, "reader": None}
         results["averages"] = _averages(results)
-        if args.evaluation_lines:
+        if reader and args.evaluation_lines:
             tell.step("reading lines with the whole network in integers")
-            study = network_study(model, images, {"rendered": lines}, BUDGETS, ((CLIPPING, 12),), tell)
-            results["reader"] = {"lines": len(lines), **study}
+            sets = {"rendered": lines, "page": page_lines(tell)[:args.evaluation_lines]}
+            study = network_study(model, images, sets, BUDGETS, ((CLIPPING, 12),), tell)
+            results["reader"] = {"lines": {name: len(lines) for name, lines in sets.items()}, **study}
     return results
 
 
@@ -158,7 +165,7 @@ def _report(results):
         "rtl": "RTL: every word of the DRAM equals the golden machine's, every command's cycle the model's",
         "golden": "golden machine and cycle model, no RTL", "model": "cycle model alone"}[results["how"]]
     crop, whole = (f"{height} x {width}" for height, width in (results["crop"], results["whole"]))
-    lines = [f"{len(results['layers'])} convolutions of the reader on {config['rows']} x {config['cols']} elements, "
+    lines = [f"{len(results['layers'])} convolutions of the {results['network']} on {config['rows']} x {config['cols']} elements, "
              + (f"all of {whole}" if crop == whole else f"crop of {crop} of {whole}")
              + f", budget {results['budget']:g}{', channels sorted' if results['sorted'] else ''}; {how}", "",
              f"{'layer':8}{'outputs':>8}{'window':>8}{'parts':>7}{'computed':>10}{'not zero':>10}{'in BASE':>9}"
@@ -203,11 +210,14 @@ def _report(results):
                          f"{busy['SPEC']:>11}{busy['DMA']:>10}{counters['bus']:>11}")
     reader = results["reader"]
     if reader:
-        lines += ["", f"The reader, all convolutions in integers, {reader['lines']} rendered lines of other texts; "
-                  f"characters read by the exact network: {reader['reference']['rendered']:.3f}",
-                  f"{'budget':>8}{'MACs skipped':>14}{'error':>9}{'characters read':>17}"]
-        lines += [f"{row['budget']:8.2f}{row['macs_skipped']:>14.3f}{row['error']:>9.4f}{row['accuracy']:>17.3f}"
-                  for row in reader["rows"]]
+        lines += ["", "The reader, all convolutions in integers, on lines of other texts; characters read by the exact "
+                  "network: " + ", ".join(f"{name} {share:.3f}" for name, share in reader["reference"].items()),
+                  f"{'lines':14}{'budget':>8}{'MACs skipped':>14}{'error':>9}{'as exact network':>18}{'lines as it':>13}"
+                  f"{'characters read':>17}"]
+        for row in reader["rows"]:
+            name, count = row["images"], reader["lines"][row["images"]]
+            lines.append(f"{f'{count} {name}':14}{row['budget']:>8.2f}{row['macs_skipped']:>14.3f}{row['error']:>9.4f}"
+                         f"{row['agreement']:>18.3f}{row['same']:>13}{row['accuracy']:>17.3f}")
     return "\n".join(lines) + "\n"
 
 

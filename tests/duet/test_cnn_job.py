@@ -9,6 +9,7 @@ import pytest
 
 from golden.duet.mode import Mode
 from golden.duet.networks import DuetConvolution
+from golden.workloads.easyocr import Crnn
 from golden.workloads.layers import Convolution
 from hw.duet.accelerator_config import DuetAcceleratorConfig
 from resilin.cli import main
@@ -25,7 +26,7 @@ def stack(channels=None, crop=(6, 5), sort=False):
     """Three random convolutions, cut from the middle of a larger image."""
     rng = np.random.default_rng(1)
     shapes = ((6, 1, 3, 3), (5, 6, 3, 3), (9, 5, 3, 3))
-    model = types.SimpleNamespace(convolutions=[
+    model = types.SimpleNamespace(picture=Crnn.picture, convolutions=[
         Convolution(f"c{number}", rng.normal(0, 0.5, shape).astype(np.float32),
                     rng.normal(-0.5, 0.5, shape[0]).astype(np.float32), 1, (2, 1) if number == 1 else (1, 1))
         for number, shape in enumerate(shapes)])

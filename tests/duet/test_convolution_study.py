@@ -78,6 +78,7 @@ def test_network(model):
     assert result["reference"] == {"some": 1.0} and len(result["rows"]) == 6
     none, little, much = result["rows"][:3]
     assert none["macs_skipped"] == 0 and none["error"] < 0.01 and not none["thresholds"]
+    assert none["agreement"] == 1 and none["same"] == 2 and little["agreement"] == little["accuracy"]
     assert 0 < little["macs_skipped"] < much["macs_skipped"] and little["error"] < much["error"]
     assert little["accuracy"] >= much["accuracy"] and set(little["thresholds"]) == {"conv1", "conv2"}
     assert all(much["zeros"][name] >= much["skip"][name] for name in much["skip"])
