@@ -80,6 +80,8 @@ BLOCKS = (
     Block("cell_unit", "duet", "CellUnit", "CellUnitConfig", "state update of LSTM and GRU cells after the gates"),
     Block("duet_accelerator", "duet", "DuetAccelerator", "DuetAcceleratorConfig",
           "Speculator and Executor around a global buffer, run by commands", asic_presets=("paper",)),
+    Block("dram_controller", "enmc", "DramController", "DramControllerConfig",
+          "bursts of a rank's DDR4 chips in order, rows opened ahead, refresh"),
     Block("result_writer", "enmc", "ResultWriter", "ResultWriterConfig",
           "accurate results and the log of candidates as writes into the DRAM"),
 )
