@@ -18,6 +18,7 @@ __all__ = ["AssemblyError", "Decoded", "Instruction", "RANK_BYTES", "assemble", 
 
 #: Bytes of a rank of eight chips of 8 Gb.
 RANK_BYTES = 1 << 33
+BURST_BYTES = 64
 
 _BUFFER_NAMES = {number: name for name, number in BUFFERS.items()}
 _REGISTER_NUMBERS = {register.number: register for register in REGISTERS.values()}
@@ -92,6 +93,8 @@ def decode(instruction, rank_bytes=RANK_BYTES):
             errors |= {Error.RANGE} if value >= rank_bytes else set()
         elif not field.min <= value <= field.max:
             errors.add(Error.OPERAND)
+    if form.job == "LOAD" and fields["address"] + BURST_BYTES * fields["count"] > rank_bytes:
+        errors.add(Error.RANGE)
     return Decoded(definition, form, part["buf1"], part["buf2"], part["register"], fields, frozenset(errors))
 
 

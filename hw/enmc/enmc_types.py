@@ -98,7 +98,7 @@ class CandidateSettings(data.Struct):
 
 
 class ResultSettings(data.Struct):
-    """Registers for storing accurate results: bases and strides in bursts; a log of candidates unless ``log_base`` is 0.
+    """Registers for storing accurate results, in bursts; there is a log of candidates unless ``log_base`` is 0.
 
     Only bursts ``write_low`` <= a < ``write_high`` may be written.
     """
