@@ -84,6 +84,7 @@ BLOCKS = (
           "bursts of a rank's DDR4 chips in order, rows opened ahead, refresh"),
     Block("result_writer", "enmc", "ResultWriter", "ResultWriterConfig",
           "accurate results and the log of candidates as writes into the DRAM"),
+    Block("screener", "enmc", "Screener", "ScreenerConfig", "approximate scores of all classes, and the candidates"),
 )
 
 
