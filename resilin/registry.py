@@ -85,6 +85,8 @@ BLOCKS = (
     Block("result_writer", "enmc", "ResultWriter", "ResultWriterConfig",
           "accurate results and the log of candidates as writes into the DRAM"),
     Block("screener", "enmc", "Screener", "ScreenerConfig", "approximate scores of all classes, and the candidates"),
+    Block("enmc_controller", "enmc", "EnmcController", "EnmcControllerConfig",
+          "instructions out of the host's DDR4 commands, in order to the units; registers, errors"),
 )
 
 
