@@ -192,7 +192,8 @@ async def registers_elsewhere(dut):
     for name, value in zip(("MAX0", "MAX1", "MAX2", "MAX3", "SUM"), values):
         h.put(make("INIT", name, value))
     await h.wait()
-    assert seen == [*(("maximum_write", item, value) for item, value in enumerate(values[:4])), ("sum_write", values[4])]
+    *maxima, total = values
+    assert seen == [*(("maximum_write", item, value) for item, value in enumerate(maxima)), ("sum_write", total)]
     dut.maxima.value = sum(value << 32 * (3 - item) for item, value in enumerate(values[:4]))
     dut.sum.value = 0xDEADBEEF
     assert [await h.query(f"MAX{item}") for item in range(4)] == values[3::-1]
