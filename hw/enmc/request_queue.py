@@ -1,6 +1,6 @@
 """A queue whose first item is offered in the next cycle."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Assert, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -26,15 +26,19 @@ class RequestQueue(wiring.Component):
         if not isinstance(depth, int) or depth < 2:
             raise ValueError(f"depth = {depth!r} is not allowed: depth must be an integer, at least 2")
         self.shape, self.depth, self.assertions = shape, depth, assertions
+        # One item waits in a register at the output. These are attributes for the proof's sake.
+        self.rows = depth - 1
+        self.memory = Memory(shape=shape, depth=self.rows, init=[])
+        self.first = Signal(range(self.rows))
+        self.stored = Signal(range(self.rows + 1))
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()
-        rows = self.depth - 1
-        m.submodules.memory = memory = Memory(shape=self.shape, depth=rows, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        first, last = Signal(range(rows)), Signal(range(rows))
-        stored = Signal(range(rows + 1))
+        rows, first, stored = self.rows, self.first, self.stored
+        m.submodules.memory = self.memory
+        write, read = self.memory.write_port(), self.memory.read_port()
+        last = Signal(range(rows))
         past = Signal(self.shape, reset_less=True)
         from_past, next_item, put, direct = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
@@ -53,5 +57,13 @@ class RequestQueue(wiring.Component):
             with m.If(moves):
                 m.d.sync += index.eq(Mux(index == rows - 1, 0, index + 1))
         if self.assertions:
+            span = Signal(range(2 * rows + 1))
+            m.d.comb += span.eq(first + stored)
+            m.d.sync += [
+                Assert(stored <= rows, "the queue holds more than it has room for"),
+                Assert((first < rows) & (last < rows), "a row that does not exist"),
+                Assert(last == span - rows * (span >= rows), "the items are not between first and last"),
+                Assert(self.o.valid | (stored == 0), "an item waits behind an empty output"),
+            ]
             assert_hold(m, self.o)
         return m
