@@ -87,6 +87,8 @@ BLOCKS = (
     Block("screener", "enmc", "Screener", "ScreenerConfig", "approximate scores of all classes, and the candidates"),
     Block("enmc_controller", "enmc", "EnmcController", "EnmcControllerConfig",
           "instructions out of the host's DDR4 commands, in order to the units; registers, errors"),
+    Block("output_buffer", "enmc", "OutputBuffer", "OutputBufferConfig",
+          "results, which of them are to be stored, each item's maximum"),
 )
 
 
