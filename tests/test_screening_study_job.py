@@ -27,7 +27,7 @@ def test_a_short_run(tmp_path, capsys, monkeypatch):
                "--reduction", "36", "--text", str(tmp_path / "own.txt"), "-o", str(tmp_path / "out")]
     assert main(command) == 0
     results = json.loads((tmp_path / "out" / "smollm2.json").read_text())
-    assert results["training_vectors"] == 48 and set(results["sets"]) == {"evaluation", "licence", "own"}
+    assert results["centred"] and results["model"] == "smollm2" and results["training_vectors"] == 48 and set(results["sets"]) == {"evaluation", "licence", "own"}
     assert len(results["rows"]) == 2 * 3 * 3 and all(row["k"] == 16 for row in results["rows"])
     printed = capsys.readouterr().out
     assert "-- licence: 24 vectors" in printed and "threshold" in printed and "smollm2.json" in printed
@@ -36,9 +36,9 @@ def test_a_short_run(tmp_path, capsys, monkeypatch):
 def test_a_reader_of_lines(tmp_path, capsys):
     recogniser(), page_lines()
     assert main(["run", "screening_study", "--model", "rapidocr", "--training", "2", "--passages", "1", "--candidates",
-                 "8", "--reduction", "4", "--projection", "pca", "-o", str(tmp_path)]) == 0
+                 "8", "--reduction", "4", "--projection", "pca", "--not-centred", "-o", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "rapidocr.json").read_text())
-    assert set(results["sets"]) == {"evaluation", "page"} and len(results["rows"]) == 2 * 3
+    assert set(results["sets"]) == {"evaluation", "page"} and not results["centred"] and len(results["rows"]) == 2 * 3
     assert all(row["perplexity"] is None and row["k"] == 30 and row["batch"] == 4 for row in results["rows"])
     assert "6625 classes of 120 inputs" in capsys.readouterr().out
 

@@ -24,8 +24,8 @@ from golden.dota.calibrate import orthogonal, round_to
 from golden.duet.dmi import Regression, quantize_rows, random_projection
 from golden.enmc.screening import FRACTION, MAX_SHIFT, approximate_scores
 
-__all__ = ["KINDS", "ItemFormat", "TrainedScreener", "calibrated_threshold", "classifier_scores",
-           "projection_matrix", "train"]
+__all__ = ["KINDS", "ItemFormat", "TrainedScreener", "calibrated_threshold", "centred_layer",
+           "classifier_scores", "projection_matrix", "train"]
 
 KINDS = ("ternary", "pca")
 _SCALE_MAX = (1 << 16) - 1
@@ -127,6 +127,17 @@ class TrainedScreener:
             return features @ self.weight.astype(np.float32).T + self.bias.astype(np.float32)
         integers, scales = self.quantized(hidden)
         return approximate_scores(self.weight, integers, self.scale, scales, self.bias, self.shift)
+
+
+def centred_layer(weight, bias):
+    """The layer less its mean class: float32 (weight, bias) whose results have mean 0 over the classes of every item.
+
+    Softmax, and the order of the classes, are the same. The machine has one threshold, while the mean of a layer's
+    results may differ much from item to item: without this a threshold finds thousands of candidates for one item and
+    none for the next. Not for a layer that ends in sigmoid.
+    """
+    return ((weight - weight.mean(0, dtype=np.float64)).astype(np.float32),
+            (bias - bias.mean(dtype=np.float64)).astype(np.float32))
 
 
 def classifier_scores(weight, bias, hidden):

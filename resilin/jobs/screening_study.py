@@ -33,6 +33,8 @@ def add_arguments(parser):
                         help="d / k, may be given again (default: 8, 4, 2)")
     parser.add_argument("--projection", choices=("ternary", "pca"), action="append",
                         help="may be given again (default: both)")
+    parser.add_argument("--not-centred", action="store_true",
+                        help="leave the layer as it is; by default the mean class is taken off all classes")
     parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path,
                         default=pathlib.Path("build/screening_study"),
                         help="folder for MODEL.json (default: build/screening_study)")
@@ -105,7 +107,7 @@ def _print(results):
 
 def run(args):
     from golden.enmc.screening_study import REDUCTIONS, study
-    from golden.enmc.screener_training import KINDS
+    from golden.enmc.screener_training import KINDS, centred_layer
     from resilin.files import check_folder, write_files
 
     check_folder(args.output)
@@ -116,8 +118,11 @@ def run(args):
         if reduction > weight.shape[1]:
             raise ValueError(f"reduction = {reduction} is not allowed: it must be at most {weight.shape[1]}, the "
                              "width of a hidden vector")
+    if not args.not_centred:
+        weight, bias = centred_layer(weight, bias)
     results = study(weight, bias, vectors, sets, tuple(args.candidates or candidates),
                     tuple(args.reduction or REDUCTIONS), tuple(args.projection or KINDS), progress=_tell)
+    results = {"model": args.model, "centred": not args.not_centred, **results}
     files = write_files(args.output, {f"{args.model}.json": json.dumps(results, indent=2) + "\n"})
     if args.json:
         print(json.dumps(results))

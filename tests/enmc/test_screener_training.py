@@ -7,7 +7,7 @@ import pytest
 
 from golden.enmc import screener_training as training
 from golden.enmc.layout import Layout, unpack_features, unpack_items, unpack_rows, unpack_screening
-from golden.enmc.screening import above_threshold, approximate_scores, real_scores
+from golden.enmc.screening import above_threshold, approximate_scores, probabilities, real_scores
 
 CLASSES, WIDTH, K = 300, 48, 12
 
@@ -134,6 +134,24 @@ def test_threshold_gives_the_candidates_asked_for(count):
     assert mean <= count and mean > 0.999 * count
     if count < CLASSES:
         assert above_threshold(scores, threshold - 1).sum() / len(hidden) > count
+
+
+def test_a_centred_layer_gives_the_same_answers_and_suits_one_threshold():
+    """A layer whose results rise and fall together, as a language model's do."""
+    weight, bias, hidden, others = layer()
+    weight, bias = weight + 2 * np.ones(WIDTH, np.float32), bias + 3
+    centred = training.centred_layer(weight, bias)
+    assert centred[0].dtype == centred[1].dtype == np.float32
+    full, same = (training.classifier_scores(*each, others) for each in ((weight, bias), centred))
+    assert np.abs(same.mean(1)).max() < 1e-3 < 1 < full.mean(1).std()
+    assert np.allclose(probabilities(full), probabilities(same), atol=1e-4)
+    np.testing.assert_array_equal(full.argmax(1), same.argmax(1))
+    found = []
+    for each in ((weight, bias), centred):
+        screener = training.train(*each, hidden, K, "pca")
+        chosen = above_threshold(screener.scores(others), training.calibrated_threshold(screener, hidden, 20))
+        found.append(chosen[np.arange(len(others)), full.argmax(1)].mean())
+    assert found[1] > 0.95 and found[0] < found[1] - 0.2
 
 
 @pytest.mark.parametrize("change, reason", [
