@@ -89,6 +89,10 @@ BLOCKS = (
           "instructions out of the host's DDR4 commands, in order to the units; registers, errors"),
     Block("output_buffer", "enmc", "OutputBuffer", "OutputBufferConfig",
           "results, which of them are to be stored, each item's maximum"),
+    Block("instruction_generator", "enmc", "InstructionGenerator", "InstructionGeneratorConfig",
+          "candidates into groups of four, groups into micro-instructions"),
+    Block("enmc_executor", "enmc", "EnmcExecutor", "EnmcExecutorConfig",
+          "FP32 multiply-adds and special functions for the accurate results of candidates"),
 )
 
 
