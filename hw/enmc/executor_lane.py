@@ -46,8 +46,8 @@ class ExecutorLane(wiring.Component):
     """``result`` = a * b + c of the operands chosen ``stages`` cycles before. One operation a cycle, free running.
 
     A sum that is written in this cycle is read past its register, so an operation can use it ``stages`` cycles after
-    the operands of the one that forms it were chosen. Each word of PSUM has a bit ``zero`` beside it, which ``wipe`` sets
-    and a write with ``visible`` clears: it reads as zero where ``visible`` is 1.
+    the operands of the one that forms it were chosen. Each word of PSUM has a bit ``zero`` beside it, which ``wipe``
+    sets and a write with ``visible`` clears: it reads as zero where ``visible`` is 1.
 
     Parameters: ``stages`` of the multiply-add; ``functions``: has :class:`hw.arith.float_functions.FloatFunctions`,
     which own the multiply-add while ``function_mode`` is 1.
