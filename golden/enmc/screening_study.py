@@ -98,14 +98,20 @@ def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, ki
 
 
 def _full(weight, bias, vectors):
-    """Number of vectors; the full layer's perplexity, and the mean deviation of a vector's results."""
-    loss, spread = [], []
+    """Number of vectors; the full layer's perplexity; standard deviations of its results.
+
+    "deviation": over the classes, the mean of all vectors. "level_deviation": of the mean over the classes, from vector
+    to vector.
+    """
+    loss, spread, level = [], [], []
     for hidden, targets in vectors.parts():
         full = classifier_scores(weight, bias, hidden)
         loss.append(losses(full, targets))
         spread.append(full.std(1))
+        level.append(full.mean(1))
     return {"vectors": len(vectors.hidden), "perplexity": perplexity(np.concatenate(loss)),
-            "deviation": round(float(np.concatenate(spread).mean()), 3)}
+            "deviation": round(float(np.concatenate(spread).mean()), 3),
+            "level_deviation": round(float(np.concatenate(level).std()), 3)}
 
 
 def _rows(weight, bias, screener, name, vectors, selections):

@@ -95,7 +95,8 @@ def _print(results):
     print(f"{results['classes']} classes of {results['hidden']} inputs; {results['training_vectors']} training vectors")
     for name, full in results["sets"].items():
         known = "" if full["perplexity"] is None else f"perplexity {full['perplexity']:.2f}, "
-        print(f"-- {name}: {full['vectors']} vectors; full layer: {known}results deviate by {full['deviation']:.2f}")
+        print(f"-- {name}: {full['vectors']} vectors; full layer: {known}results deviate by "
+              f"{full['deviation']:.2f}, their mean by {full['level_deviation']:.2f} from vector to vector")
         lines = table(("projection", "k", "numbers", "selection", "wanted", "candidates", "most", "found 1", "found 5",
                        "top 1", "top 5", "perplexity", "error", "bytes", "batch of", "bytes"), [
             (row["projection"], row["k"], row["numbers"], row["selection"], row["count"], row["candidates"],

@@ -50,6 +50,9 @@ def test_rows_of_a_small_layer(monkeypatch):
             for row in results["rows"]}
     assert len(rows) == len(results["rows"]) == 2 * 2 * 2 * 3 * 3 and len(messages) == 8
     assert results["sets"]["near"]["vectors"] == 200 and 1 < results["sets"]["near"]["perplexity"] < 200
+    full = classifier_scores(weight, bias, sets["near"].hidden)
+    assert abs(results["sets"]["near"]["deviation"] - full.std(1).mean()) < 1e-3
+    assert abs(results["sets"]["near"]["level_deviation"] - full.mean(1).std()) < 1e-3
     for (kind, k, numbers, text, selection, count), row in rows.items():
         if selection == "top":
             assert row["candidates"] == row["candidates_most"] == count
