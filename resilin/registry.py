@@ -57,6 +57,7 @@ class Block:
 
 
 BLOCKS = (
+    Block("float_fma", "arith", "FloatFma", "FloatFmaConfig", "fused multiply-add of IEEE 754 binary32 numbers"),
     Block("rmmu", "dota", "Rmmu", "RmmuConfig", "reconfigurable matrix multiplication unit, multi-precision PE array"),
     Block("detector", "dota", "Detector", "DetectorConfig", "selects the strong attentions from estimated scores"),
     Block("scheduler", "dota", "Scheduler", "SchedulerConfig", "token-parallel, out-of-order order of the key loads"),

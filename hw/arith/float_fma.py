@@ -29,6 +29,8 @@ _CUTS = {
 _PARTIAL_TIME = 6
 #: The same for the addend's way to the adders.
 _ALIGN_TIME = 12
+#: What a tree with few half adders takes longer than the fastest one.
+_SPARE_TIME = 4
 #: Bits of the window that the sum is formed in: addend, two bits apart from the product, product, two bits below.
 _WINDOW = 76
 #: Bits of the sum that the product can reach.
@@ -41,7 +43,7 @@ class FloatFmaConfig(Config):
 
     stages: int = field(3, "pipeline stages, which are the latency", unit="cycles", min=1, max=6)
 
-    PRESETS: typing.ClassVar[dict[str, dict]] = {"paper": {}, "small": {}, "fpga": {"stages": 6}}
+    PRESETS: typing.ClassVar[dict[str, dict]] = {"paper": {}, "small": {"stages": 2}, "fpga": {"stages": 6}}
 
 
 class _Operand:
@@ -148,7 +150,8 @@ class FloatFma(wiring.Component):
                 columns[weight].append((_ALIGN_TIME, low_addend[weight]))
             if constant << 2 >> weight & 1:
                 columns[weight].append((0, C(1, 1)))
-        columns = adders.within(columns, _LOW + 1, self._least_time(columns))
+        limit = self._least_time(columns) + (0 if "partial" in cuts else _SPARE_TIME)
+        columns = adders.within(columns, _LOW + 1, limit)
         rows = [Cat(columns[weight][row][1] if row < len(columns[weight]) else C(0, 1) for weight in range(_LOW + 1))
                 for row in range(2)]
         first, second, high_addend, lost, minus, flags, top = cut(
@@ -156,20 +159,16 @@ class FloatFma(wiring.Component):
 
         # Product and addend are below 2^51 in the low part: the sum modulo 2^51 is exact, its top bit the carry.
         low = wire("low", first + second, _LOW + 1)
-        # Ones below each bit of the high part, which the carry runs through: not a chain behind the sum.
-        ones = [C(1, 1)]
-        for index, bit in enumerate(high_addend):
-            ones.append(wire(f"ones_{index}", ones[-1] & bit))
-        total = Cat(low[:_LOW], high_addend ^ Cat(ones[:-1]) & low[-1].replicate(_WINDOW - _LOW))
-        carry = ones[-1] & low[-1]
+        high = wire("high_sum", high_addend + low[-1], _WINDOW - _LOW + 1)
+        total, carry = Cat(low[:_LOW], high[:-1]), high[-1]
         # A difference without a carry is negative, its complement the magnitude. One with a carry is one too small,
         # except that bits lost from the addend take most of this one away.
         negative = wire("negative", minus & ~carry)
         one = wire("one", minus & carry & ~lost)
         value, one, lost, negative, flags, top = cut(
-            "sum", value=total ^ negative.replicate(_WINDOW), one=one, lost=lost, negative=negative, flags=flags,
-            top=top)
+            "sum", value=total, one=one, lost=lost, negative=negative, flags=flags, top=top)
 
+        value = wire("magnitude", value ^ negative.replicate(_WINDOW))
         zeros = wire("zeros", leading_zeros(m, value, name="zeros"), 7)
         beyond = wire("beyond", top - zeros, signed(10))
         # The difference of equal numbers is +0. It has as many zeros as the window has bits, 0b1001100.

@@ -144,8 +144,9 @@ class FloatFunctions(wiring.Component):
         # In and out.
         given, due = Signal(order), Signal(order)
         leaves, taken = Signal(), Signal()
+        free = ~self.result.valid | self.result.ready
         m.d.comb += [
-            leaves.eq(used[-1] & (here.step == _Step.DONE) & (here.order == due) & (~self.result.valid | self.result.ready)),
+            leaves.eq(used[-1] & (here.step == _Step.DONE) & (here.order == due) & free),
             self.request.ready.eq(~used[-1] | leaves),
             taken.eq(self.request.valid & self.request.ready),
         ]

@@ -21,8 +21,16 @@ def kind(x):
     return np.select([size == 0, size < 1 << 23, size < INFINITY, size == INFINITY], range(4), 4)
 
 
+def _kinds(rng, count):
+    """Patterns, as many of each of :data:`KINDS`."""
+    index = rng.integers(len(KINDS), size=count)
+    low = np.array([0, 1, 1 << 23, INFINITY, INFINITY + 1])[index]
+    high = np.array([1, 1 << 23, INFINITY, INFINITY + 1, 1 << 31])[index]
+    return rng.integers(low, high) | rng.integers(2, size=count) << 31
+
+
 def numbers(rng, count):
-    """Patterns (uint32): exponents and fractions at their corners, or anything; every kind is frequent."""
+    """Patterns (uint32): kinds alike, exponents and fractions at their corners, or anything."""
     exponent = np.select([rng.random(count) < p for p in (0.25, 0.5)],
                          [rng.choice([0, 0, 0, 1, 2, 23, 24, 25, 253, 254, 255, 255], count),
                           rng.integers(100, 154, count)], rng.integers(256, size=count))
@@ -30,14 +38,8 @@ def numbers(rng, count):
     single = 1 << rng.integers(23, size=count)
     fraction = np.select([rng.random(count) < p for p in (0.4, 0.3)], [rng.choice(corners, count), single],
                          rng.integers(1 << 23, size=count))
-    return (rng.integers(2, size=count) << 31 | exponent << 23 | fraction).astype(np.uint32)
-
-
-def _of_kind(rng, index, count):
-    """A pattern of each kind, from an array of indices into :data:`KINDS`."""
-    low = np.array([0, 1, 1 << 23, INFINITY, INFINITY + 1])[index]
-    high = np.array([1, 1 << 23, INFINITY, INFINITY + 1, 1 << 31])[index]
-    return rng.integers(low, high) | rng.integers(2, size=count) << 31
+    found = rng.integers(2, size=count) << 31 | exponent << 23 | fraction
+    return np.where(rng.random(count) < 0.1, _kinds(rng, count), found).astype(np.uint32)
 
 
 def _pattern(number, exponent):
@@ -69,7 +71,7 @@ def triples(rng, count):
     """``count`` operands of each of :data:`GROUPS`: a, b, c (uint32) and the group's index of each, in random order."""
     a, b, c = (numbers(rng, count * len(GROUPS)).reshape(len(GROUPS), count) for _ in range(3))
     for x in (a, b, c):
-        x[0] = _of_kind(rng, rng.integers(len(KINDS), size=count), count)
+        x[0] = _kinds(rng, count)
     product = multiply(a[2], b[2]).astype(np.int64)
     near = (product ^ 1 << 31) + rng.integers(-3, 4, count) + np.where(rng.random(count) < 0.6,
                                                                      rng.integers(-52, 53, count) << 23, 0)
