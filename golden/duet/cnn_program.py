@@ -1,9 +1,10 @@
 """A stack of convolutions as a program of the DUET accelerator.
 
 In phase L the Executor computes layer L, tile after tile. Meanwhile the Speculator works on layer L + 1, each tile as
-soon as the Executor's tiles that its window touches are complete, and the DMA loads what the Speculator needs for layer
-L + 2. A layer with more weights than there is room for is divided by output channels into parts, each of which is
-loaded once and computes all tiles, while the next one, or the next layer's first, is loaded.
+soon as the Executor's tiles that its window touches are complete. What the Speculator needs for layer L + 1 is loaded
+when the Executor begins with the last part of layer L. A layer with more weights than there is room for is divided by
+output channels into parts, each of which is loaded once and computes all tiles, while the next one, or the next layer's
+first, is loaded.
 
 Places in the GlobalBuffer are used again. They are allocated by times: time t is when part t of all is computed.
 """
@@ -22,6 +23,7 @@ from golden.duet.layer_commands import (ConfigWriter, ConvPlace, exec_conv_words
 from golden.duet.layer_parameters import QuantizedLayer
 from golden.duet.mapping import ConvMapping, map_conv
 from golden.duet.mode import Mode
+from golden.duet.parts import divisions
 from golden.duet.program import DramImage, Program, Queues, configure
 from golden.duet.speculator_mapping import SpeculatorMapping, map_speculation
 from golden.duet.speculator_mfu import Function
@@ -176,44 +178,46 @@ class _Builder:
     # Places in the GlobalBuffer.
 
     def _allocate(self):
-        """Parts and places: as few parts as the GlobalBuffer allows."""
-        shares = [1] * len(self.layers)
+        """Parts and places: few parts, as far as the GlobalBuffer allows."""
+        choices = [divisions(layer.mapping.outputs, self._unit(layer)) for layer in self.layers]
+        chosen = [0] * len(self.layers)
         while True:
-            for layer, share in zip(self.layers, shares):
-                layer.parts = self._divide(layer, share)
-            self.part_numbers = [(layer, part) for layer in self.layers for part in range(len(layer.parts))]
-            items = list(self._data_items())
+            items = self._divide(choices, chosen)
             try:
                 self.place = allocate(items, self.sizes.lines, "the GlobalBuffer")
                 break
             except ValueError:
-                layer = self._greatest_part(items)
-                if layer is None:
+                chosen = self._more_parts(choices, chosen, items)
+                if chosen is None:
                     raise
-                while len(self._divide(layer, shares[layer.number])) <= len(layer.parts):
-                    shares[layer.number] += 1
+        self._divide(choices, chosen)
         self.map_place = allocate(list(self._map_items()), self.sizes.map_lines, "the GlobalBuffer's map memory")
+
+    def _divide(self, choices, chosen):
+        """Divide each layer as it is ``chosen``; the items to allocate then."""
+        for layer, ways, way in zip(self.layers, choices, chosen):
+            layer.parts = ways[way]
+        self.part_numbers = [(layer, part) for layer in self.layers for part in range(len(layer.parts))]
+        return list(self._data_items())
+
+    def _more_parts(self, choices, chosen, items):
+        """``chosen`` with one layer in more parts, the one that helps most, of those whose weights are in the
+        GlobalBuffer when most lines are needed for the ``items``; None where that is not possible."""
+        _, here = busiest(items)
+        if sum(item.count for item in here) <= self.sizes.lines:
+            here = items  # there is room, but not in one piece
+        names, ranks = {item.name for item in here}, []
+        for number in {layer.number for k, (layer, _) in enumerate(self.part_numbers) if f"weights[{k}]" in names}:
+            if chosen[number] + 1 < len(choices[number]):
+                other = [way + (number == k) for k, way in enumerate(chosen)]
+                _, here = busiest(self._divide(choices, other))
+                ranks.append((max(self.sizes.lines, sum(item.count for item in here)), len(self.part_numbers), other))
+        return min(ranks)[-1] if ranks else None
 
     def _unit(self, layer):
         """Output channels of which a part has a multiple."""
         return math.lcm(self.sizes.cols, self.sizes.executor.rows,
                         self.sizes.speculator.array_cols if layer.speculation else 1)
-
-    def _divide(self, layer, share):
-        """(first, n) of about ``share`` parts."""
-        unit, n = self._unit(layer), layer.mapping.outputs
-        size = unit * -(-n // (unit * share))
-        return [(first, min(size, n - first)) for first in range(0, n, size)]
-
-    def _greatest_part(self, items):
-        """The layer with the greatest part that can be smaller, of those in use when most lines are needed."""
-        _, here = busiest(items)
-        if sum(item.count for item in here) <= self.sizes.lines:
-            here = items  # there is room, but not in one piece
-        names = {item.name for item in here}
-        found = {layer.number: layer for number, (layer, _) in enumerate(self.part_numbers)
-                 if f"weights[{number}]" in names and layer.parts[0][1] > self._unit(layer)}
-        return max(found.values(), key=lambda layer: layer.parts[0][1] * layer.row_lines, default=None)
 
     def _item(self, name, count, first_phase, last_phase):
         """Something that is there in the phases of layers ``first_phase`` to ``last_phase``, as far as there are any.
@@ -232,9 +236,14 @@ class _Builder:
             yield self._item(f"act[{now + 1}]", layer.mapping.out_map.lines, now - layer.ragged, now + 1)
             if layer.speculation:
                 yield self._item(f"order[{now}]", sum(self._order_lines(layer)), now - 1, now)
-                yield self._item(f"speculator[{now}]", sum(layer.buffer_lines), now - 2, now - 1)
+                time = self._before(now)
+                yield Item(f"speculator[{now}]", sum(layer.buffer_lines), time, time)
         for number, (layer, part) in enumerate(self.part_numbers):
             yield Item(f"weights[{number}]", layer.parts[part][1] * layer.row_lines, max(0, number - 1), number)
+
+    def _before(self, number):
+        """The time in which SPEC begins with a layer: that of the last part of the layer before."""
+        return max(0, sum(len(layer.parts) for layer in self.layers[:number]) - 1)
 
     def _map_items(self):
         yield self._item("map[0]", self.layers[0].mapping.in_map.lines, 0, 0)
@@ -287,9 +296,8 @@ class _Builder:
         yield from self._clear(0)
         yield from self._load_part(0)
         yield from self._clear(1)
-        yield from self._load_buffers(1)
+        yield from self._load_buffers(1, time=0)
         yield from self._load_part(1)
-        yield from self._load_buffers(2)
 
     def _copies(self, number):
         """(command, cycles) of the DMA when part ``number`` of all has been computed: the first waits for that.
@@ -305,9 +313,9 @@ class _Builder:
                 copies.append((Command(Engine.DMA, CopyOp.STORE, a=line, b=self.place[f"act[{phase}]"], c=lines),
                                lines * _LINE_CYCLES))
             copies += self._clear(phase + 1)
+        following = phase if ends else layer.number
+        copies += self._load_buffers(following + 1, time=number + 1)
         copies += self._load_part(number + 2)
-        if ends:
-            copies += self._load_buffers(phase + 2)
         if copies:
             command, cycles = copies[0]
             filled = ends and phase < len(self.layers) and self.layers[phase].speculation
@@ -318,10 +326,10 @@ class _Builder:
         return Command(Engine.DMA, CopyOp.LOAD, flags=int(maps is not None), a=dram, b=line, c=count, d=maps or 0,
                        **fields), count * _LINE_CYCLES
 
-    def _load_buffers(self, number):
-        """What the Speculator needs of a layer, if there is one of this number."""
+    def _load_buffers(self, number, time=None):
+        """What the Speculator needs of a layer, if there is one of this number and SPEC begins with it at ``time``."""
         for layer in self.layers[number:number + 1]:
-            if layer.speculation:
+            if layer.speculation and time in (None, self._before(number)):
                 yield self._load(layer.buffers, self.place[f"speculator[{number}]"], sum(layer.buffer_lines),
                                  signal=_SPEC)
 

@@ -112,7 +112,7 @@ def test_cnn(sizes, shape, layers, plain, mode):
 def test_parts():
     """Weights that do not fit are divided, each part loaded once, in all phases."""
     program = cnn_program(*network(2, *PARTED), PARTED[0], Mode.DUET)
-    assert [len(parts) for parts in program.parts] == [1, 3, 3]
+    assert [len(parts) for parts in program.parts] == [1, 3, 2]
     assert [sum(n for _, n in parts) for parts in program.parts] == [9, 24, 23]
     loaded = np.concatenate([np.arange(command.a, command.a + command.c) for command in program.commands
                              if (command.engine, command.op) == (Engine.DMA, CopyOp.LOAD)])
