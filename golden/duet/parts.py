@@ -6,8 +6,9 @@ __all__ = ["divisions"]
 def divisions(outputs, unit):
     """Ways to divide output channels into parts (first, n), multiples of ``unit``: those with few parts first.
 
-    Two parts are in the GlobalBuffer at a time, of which one can be of the next layer: parts of two sizes in turn, small
-    ones at the ends, need less room than as many equal ones. Ways that save nothing against fewer parts are left out.
+    Two parts are in the GlobalBuffer at a time, of which one can be of the next layer: parts of two sizes in turn,
+    small ones at the ends, need less room than as many equal ones. Ways that save nothing against fewer parts are left
+    out.
     """
     units, best, found = -(-outputs // unit), {}, []
     for odd in range(1, units + 1):
