@@ -18,7 +18,7 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Craft:
-    """``convolutions``: the :class:`Convolution` in order. ``weights``: name -> array, without the prefix ``module.``."""
+    """``convolutions``: the :class:`Convolution` in order; from ``weights``: name, without ``module.`` -> array."""
 
     def __init__(self, weights):
         self.convolutions = [self._convolution(weights, *layer) for layer in _LAYERS]

@@ -23,8 +23,7 @@ def craft():
 def test_a_chain(craft):
     assert [layer.name for layer in craft.convolutions] == NAMES
     assert [layer.weight.shape[:2] for layer in craft.convolutions] == [
-        (64, 3), (64, 64), (128, 64), (128, 128), (256, 128), (256, 256), (256, 256), (512, 256), (512, 512), (512, 512),
-        (512, 512), (512, 512)]
+        (64, 3), (64, 64), (128, 64), (128, 128), (256, 128), (256, 256), (256, 256), (512, 256), *[(512, 512)] * 4]
 
 
 def test_normalisation_is_folded_in(craft):
