@@ -33,7 +33,7 @@ class Craft:
     def _convolution(weights, part, index, pool):
         name = f"basenet.slice{part}.{{}}.{{}}"
         norm = [weights[name.format(index + 1, key)] for key in ("weight", "bias", "running_mean", "running_var")]
-        weight, bias = fold_batch_norm(weights[name.format(index, "weight")], weights[name.format(index, "bias")], *norm)
+        weight, bias = fold_batch_norm(*(weights[name.format(index, key)] for key in ("weight", "bias")), *norm)
         return Convolution(f"vgg{index}", weight, bias, 1, (pool, pool))
 
     @staticmethod

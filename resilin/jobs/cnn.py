@@ -89,8 +89,8 @@ def _measure(args, config, tell):
         images = [image for image, _ in rendered_lines("calibration", args.lines)]
         lines = rendered_lines("evaluation", max(1, args.evaluation_lines))
         tell.step("calibrating the layers")
-        whole = make_stack(model, images, lines[0][0] if reader else page(tell), args.first, args.layers, config, channels=args.channels or None,
-                           budget=args.budget, sort=args.sort_channels)
+        whole = make_stack(model, images, lines[0][0] if reader else page(tell), args.first, args.layers, config,
+                           channels=args.channels or None, budget=args.budget, sort=args.sort_channels)
         stack = whole.part(*args.crop) if any(args.crop) else whole.largest_part(sizes_of(config))
         tell.step("running the programs")
         if args.model_only:
@@ -165,8 +165,8 @@ def _report(results):
         "rtl": "RTL: every word of the DRAM equals the golden machine's, every command's cycle the model's",
         "golden": "golden machine and cycle model, no RTL", "model": "cycle model alone"}[results["how"]]
     crop, whole = (f"{height} x {width}" for height, width in (results["crop"], results["whole"]))
-    lines = [f"{len(results['layers'])} convolutions of the {results['network']} on {config['rows']} x {config['cols']} elements, "
-             + (f"all of {whole}" if crop == whole else f"crop of {crop} of {whole}")
+    lines = [f"{len(results['layers'])} convolutions of the {results['network']} on {config['rows']} x "
+             f"{config['cols']} elements, " + (f"all of {whole}" if crop == whole else f"crop of {crop} of {whole}")
              + f", budget {results['budget']:g}{', channels sorted' if results['sorted'] else ''}; {how}", "",
              f"{'layer':8}{'outputs':>8}{'window':>8}{'parts':>7}{'computed':>10}{'not zero':>10}{'in BASE':>9}"
              f"{'error':>9}{'in BASE':>9}"]
@@ -212,8 +212,8 @@ def _report(results):
     if reader:
         lines += ["", "The reader, all convolutions in integers, on lines of other texts; characters read by the exact "
                   "network: " + ", ".join(f"{name} {share:.3f}" for name, share in reader["reference"].items()),
-                  f"{'lines':14}{'budget':>8}{'MACs skipped':>14}{'error':>9}{'as exact network':>18}{'lines as it':>13}"
-                  f"{'characters read':>17}"]
+                  f"{'lines':14}{'budget':>8}{'MACs skipped':>14}{'error':>9}{'as exact network':>18}"
+                  f"{'lines as it':>13}{'characters read':>17}"]
         for row in reader["rows"]:
             name, count = row["images"], reader["lines"][row["images"]]
             lines.append(f"{f'{count} {name}':14}{row['budget']:>8.2f}{row['macs_skipped']:>14.3f}{row['error']:>9.4f}"
