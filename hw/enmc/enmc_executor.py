@@ -185,7 +185,7 @@ class EnmcExecutor(wiring.Component):
         self._buffers(m, fetch, datapath, operation, stored, multiply)
         self._results(m, fetch, datapath, pending, reduce)
 
-        # SUM, and MAX as it was when the instruction was taken.
+        # SUM, and -MAX of the instruction's item.
         total, minus_max = Signal(32), Signal(32, reset_less=True)
         m.d.comb += [self.sum.eq(total), datapath.sum.eq(total), datapath.minus_max.eq(minus_max)]
         m.d.sync += minus_max.eq(self.maximum[sequence.item] ^ MINUS_ZERO)
