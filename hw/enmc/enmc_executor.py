@@ -276,7 +276,7 @@ class EnmcExecutor(wiring.Component):
     def _assertions(self, m):
         assert_hold(m, self.requests)
         assert_hold(m, self.results)
-        asked = Signal(range(self.config.response_words + 1))
+        asked = Signal(range(self.config.response_words + self.config.feature_words + 1))
         sent = self.requests.valid & self.requests.ready
         m.d.sync += [
             asked.eq(asked + sent - self.responses.valid),

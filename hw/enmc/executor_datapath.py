@@ -8,7 +8,7 @@ from hw.arith.float32 import MINUS_ZERO, ONE
 from hw.arith.float_functions import FloatFunction
 from hw.arith.pipeline import delay
 from hw.enmc.enmc_types import WORD_BITS
-from hw.enmc.executor_lane import SLOTS, ExecutorLane
+from hw.enmc.executor_lane import ExecutorLane
 from hw.enmc.executor_sequence import FactorConstant, Operation, Sink, TermConstant
 from hw.enmc.function_run import LANES, FunctionRun
 
@@ -16,7 +16,6 @@ __all__ = ["ExecutorDatapath"]
 
 #: 2 as FP32.
 TWO = 0x4000_0000
-_SLOT = range(SLOTS + 1)
 
 
 class ExecutorDatapath(wiring.Component):
@@ -62,10 +61,12 @@ class ExecutorDatapath(wiring.Component):
             m.d.sync += [chosen.operands.slot.eq(self.psum_slot), chosen.visible.eq(1), chosen.blank.eq(0)]
         scale = Signal(32, reset_less=True)
         factor, term = Signal(32), Signal(32)
-        m.d.comb += [
-            factor.eq(Array([ONE, TWO, scale, scale])[chosen.factor]),
-            term.eq(Array([0, MINUS_ZERO, self.minus_max, self.sum])[chosen.term]),
-        ]
+        factors = {FactorConstant.ONE: ONE, FactorConstant.TWO: TWO, FactorConstant.SCALE: scale}
+        terms = {TermConstant.ZERO: 0, TermConstant.MINUS_ZERO: MINUS_ZERO, TermConstant.MINUS_MAX: self.minus_max,
+                 TermConstant.SUM: self.sum}
+        # Of two bits the fourth number is never chosen.
+        m.d.comb += [factor.eq(Array([*(factors[kind] for kind in FactorConstant), scale])[chosen.factor]),
+                     term.eq(Array(terms[kind] for kind in TermConstant)[chosen.term])]
 
         # From there to the result, and what may be read meanwhile.
         flying, targets = [valid], [chosen.target]
