@@ -118,15 +118,14 @@ class StatusRegisters(wiring.Component):
         return m
 
     def _pass_on(self, m):
-        """INIT of registers that are elsewhere."""
+        """INIT of registers that are elsewhere; the outputs are zero else, known after reset."""
         write = self.write
-        m.d.comb += [
-            self.sum_write.data.eq(write.value), self.maximum_write.data.eq(write.value),
-            self.sum_write.enable.eq(write.valid & (write.register == Register.SUM)),
-        ]
+        with m.If(write.valid & (write.register == Register.SUM)):
+            m.d.comb += [self.sum_write.enable.eq(1), self.sum_write.data.eq(write.value)]
         for item, name in enumerate(_MAXIMA):
             with m.If(write.valid & (write.register == Register[name])):
-                m.d.comb += [self.maximum_write.enable.eq(1), self.maximum_write.item.eq(item)]
+                m.d.comb += [self.maximum_write.enable.eq(1), self.maximum_write.item.eq(item),
+                             self.maximum_write.data.eq(write.value)]
 
     def _count(self, m):
         """Counters, by name."""
