@@ -90,8 +90,8 @@ class DramController(wiring.Component):
 
     Open page: rows stay open until another one of their bank is asked for, or a REFRESH is due. Up to ``lookahead``
     requests are planned ahead of the one that is sent: their banks are precharged, when no earlier request needs the
-    open row any more, and activated, in any order. READ and WRITE go at phase 0, in order; PRECHARGE and ACTIVATE at the
-    earliest of phases 1 to 3, all distances kept to the DRAM clock.
+    open row any more, and activated, in any order. READ and WRITE go at phase 0, in order; PRECHARGE and ACTIVATE at
+    the earliest of phases 1 to 3, all distances kept to the DRAM clock.
 
     Throughput: one burst a cycle on open rows in different bank groups. Latency: :attr:`DramControllerConfig.latency`
     cycles from a request's transfer to its response, on an open row at rest.
