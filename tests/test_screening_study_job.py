@@ -27,7 +27,8 @@ def test_a_short_run(tmp_path, capsys, monkeypatch):
                "--reduction", "36", "--text", str(tmp_path / "own.txt"), "-o", str(tmp_path / "out")]
     assert main(command) == 0
     results = json.loads((tmp_path / "out" / "smollm2.json").read_text())
-    assert results["centred"] and results["model"] == "smollm2" and results["training_vectors"] == 48 and set(results["sets"]) == {"evaluation", "licence", "own"}
+    assert results["centred"] and results["model"] == "smollm2" and results["training_vectors"] == 48
+    assert set(results["sets"]) == {"evaluation", "licence", "own"}
     assert len(results["rows"]) == 2 * 3 * 3 and all(row["k"] == 16 for row in results["rows"])
     printed = capsys.readouterr().out
     assert "-- licence: 24 vectors" in printed and "threshold" in printed and "smollm2.json" in printed
