@@ -174,7 +174,7 @@ class Classifier:
         self._screener = self._threshold = None
 
     def screener(self, screener, threshold):
-        """Screen by a :class:`golden.enmc.screener_training.TrainedScreener` (of integers) at ``threshold`` (Q15.16)."""
+        """Screen by ``screener``, a ``screener_training.TrainedScreener`` of integers, at ``threshold`` (Q15.16)."""
         low, high = signed_range(32)
         if screener.scale is None or len(screener.weight) != len(self.weight):
             raise ValueError("screener must be one of integers, of as many classes as the layer")
