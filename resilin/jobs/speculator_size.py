@@ -68,7 +68,7 @@ def _convolutions(args, config, calibration, tell):
 
     tell.step("calibrating convolutions")
     stack = make_stack(Crnn.load(tell), [image for image, _ in rendered_lines("calibration", LINES)],
-                       rendered_lines("evaluation", 1)[0][0], FIRST_LAYER, LAYERS, tuple(args.crop), calibration)
+                       rendered_lines("evaluation", 1)[0][0], FIRST_LAYER, LAYERS, calibration).part(*args.crop)
     tell.step("programs of convolutions")
     return stack_cycles(stack.layers, stack.image, config)
 
