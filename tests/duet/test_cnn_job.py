@@ -140,6 +140,17 @@ def test_job_on_the_model(tmp_path, capsys):
     assert "cycle model alone" in printed and "channels sorted" in printed and "Executor issues" not in printed
 
 
+def test_job_on_the_detector(tmp_path, capsys):
+    """The other network, on the page: the golden machine's results equal plain numpy, and the reader is not asked."""
+    crnn()
+    assert main(["run", "cnn", "--network", "detector", "--layers", "2", "--channels", "4", "--crop", "4", "8",
+                 "--lines", "1", "--no-rtl", "-o", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "cnn.json").read_text())
+    assert [layer["name"] for layer in results["layers"]] == ["vgg0", "vgg3"] and results["reader"] is None
+    assert results["whole"] == [191, 384] and results["modes"]["DUET"]["macs"] < results["modes"]["BASE"]["macs"]
+    assert "2 convolutions of the detector" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments, reason", [(["--set", "rows=3"], "rows"), (["-o", __file__], "must be a folder"),
                                                (["--channels", "-1"], "channels"), (["--budget", "-1"], "budget")])
 def test_bad_requests(arguments, reason, capsys):
