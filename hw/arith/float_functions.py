@@ -41,7 +41,7 @@ _LN2 = 0.6931471805599453
 _MAGIC = 1.5 * 2**23
 #: Exponent field of 128, which exp's argument is held to.
 _LIMIT = 127 + 7
-#: Fractions of 2^(j/8), and the upper bits of those of the seeds of 1/b, by the upper bits of b's fraction.
+#: Fractions of 2^(j/8), and the upper five bits of the fractions of y0, by the upper four bits of b's.
 _POWERS = [_pattern(2 ** (j / 8)) & 0x7F_FFFF for j in range(8)]
 _SEEDS = [round(64 * 32 / (33 + 2 * i)) - 32 for i in range(16)]
 
@@ -77,7 +77,7 @@ class FloatFunctions(wiring.Component):
     with ``fma_latency`` + 1 places: so many requests are worked on in turn. A finished one circulates until its result
     can leave, in the order of the requests.
 
-    Steps: EXP 10, RECIPROCAL 7, SIGMOID 17 (:meth:`steps`). Latency from a request taken to its result's valid,
+    Steps: EXP 10, RECIPROCAL 7, SIGMOID 17 (:attr:`STEPS`). Latency from a request taken to its result's valid,
     nothing held up: :meth:`latency` = steps * (``fma_latency`` + 1) + 1 cycles. Throughput: ``fma_latency`` + 1 results
     of a function in steps * (``fma_latency`` + 1) cycles. ``request.ready`` depends in the same cycle on
     ``result.ready``; ``a``, ``b``, ``c`` and ``result`` come from registers.

@@ -63,12 +63,12 @@ def compare_with_rationals(count, seed):
 
 
 def test_fma_is_exact_then_rounded():
-    compare_with_rationals(1500, 1)
+    compare_with_rationals(1_500, 1)
 
 
 @pytest.mark.slow
 def test_fma_is_exact_then_rounded_many():
-    compare_with_rationals(40000, 2)
+    compare_with_rationals(12_000, 2)
 
 
 def compare_with_numpy(count):
@@ -88,7 +88,7 @@ def test_multiply_and_add_are_numpys():
 
 @pytest.mark.slow
 def test_multiply_and_add_are_numpys_many():
-    compare_with_numpy(150_000)
+    compare_with_numpy(45_000)
 
 
 def test_one_rounding_not_two():

@@ -97,7 +97,7 @@ def test_sigmoid_far_below():
 
 @pytest.mark.slow
 def test_exponential_many():
-    for seed in range(10):
+    for seed in range(4):
         check_exponential(500_000, seed)
 
 
