@@ -1,0 +1,137 @@
+"""The EnmcRank: whole programs from the host's pins to the chips' cells, against the golden rank, byte for byte."""
+
+import cocotb
+import numpy as np
+import pytest
+
+from golden.enmc.compiler import Classifier
+from golden.enmc.isa import assemble, make
+from golden.enmc.screener_training import calibrated_threshold, train
+from resilin.simulate import simulate
+from sim.coverage import merge
+from sim.runner import SimulationError
+
+from .bench_enmc_rank import (HIGH, LOW, POINTS, STORES, Harness, coverage, random_instruction, random_settings)
+
+
+def classifier(rng, classes, hidden, k, candidates):
+    """A random layer with a screener, and hidden vectors."""
+    weight, bias = rng.normal(size=(classes, hidden)).astype(np.float32), rng.normal(size=classes).astype(np.float32)
+    vectors = rng.normal(size=(60, hidden)).astype(np.float32)
+    screener = train(weight, bias, vectors, k)
+    layer = Classifier(weight, bias)
+    layer.screener(screener, calibrated_threshold(screener, vectors, candidates))
+    return layer, vectors
+
+
+async def classify(h, layer, vectors, **options):
+    """Programs of vectors on both ranks."""
+    for program in layer.compile(vectors, **options):
+        for address, content in program.writes:
+            h.load(address, content)
+        layout = program.layout
+        h.load(layout.result_base, np.zeros(layout.end - layout.result_base, np.uint8))
+        await h.run(program.instructions)
+        if (await h.host.query("OVERLAP_CYCLES")):
+            coverage.hit("Screener and Executor at once")
+
+
+@cocotb.test()
+async def layers(dut):
+    """Screening of 1 to 3 items, candidates, logs, probabilities; full classification; one after the other."""
+    h = Harness(dut)
+    await h.start()
+    layer, vectors = classifier(h.rng, 130, 40, 33, 9)
+    h.load(0, layer.image())
+    await h.run(layer.setup(3))
+    for items, options in ((1, {}), (3, {"probabilities": True}), (2, {}), (1, {"accurate": True})):
+        await classify(h, layer, vectors[:items], **options)
+        coverage.hit("probabilities", options.get("probabilities", False))
+        coverage.hit("several items", items > 1)
+        coverage.hit("range", options.get("accurate", False))
+    counts = h.golden.writer.counts
+    coverage.hit("candidates left over", counts[0] % 4)
+    coverage.hit("candidates in groups", counts[0] >= 4)
+    await h.finish()
+
+
+@cocotb.test()
+async def host_traffic(dut):
+    """Ordinary reads and writes reach the chips before and after a program; the chips' rules hold all the time."""
+    h = Harness(dut)
+    await h.start()
+    content = h.rng.integers(0, 256, 64).astype(np.uint8)
+    h.golden.store(0x4000, content)
+    await h.host.write(0x4000, content)
+    assert np.array_equal(await h.host.read(0x4000), content)
+    coverage.hit("host traffic before")
+    await h.run(assemble("""
+        INIT WRITE_LOW, 0x8000
+        INIT WRITE_HIGH, 0x9000
+        LDR OUTPUT, address=0x4000, count=1
+        STR OUTPUT, address=0x8040, count=1, width=1, stride=0
+        RETURN
+        QUERY OUTPUT"""))
+    assert np.array_equal(await h.host.read(0x8040), content)
+    await h.host.write(0x8080, content)
+    h.golden.store(0x8080, content)
+    coverage.hit("host traffic after")
+    h.compare()
+    await h.finish()
+
+
+@cocotb.test()
+async def random_programs(dut):
+    """Instructions of every kind in any order, one in ten with an error: never a hang, all as in the golden rank."""
+    h = Harness(dut)
+    await h.start()
+    h.load(0, h.rng.integers(0, 256, LOW).astype(np.uint8))
+    await h.run([make("INIT", "WRITE_LOW", STORES), make("INIT", "WRITE_HIGH", HIGH)])
+    for _ in range(h.ctx.options.get("programs", 4)):
+        await h.run([make("CLR"), *random_settings(h.rng)])
+        await h.run([random_instruction(h.rng) for _ in range(40)] + [make("BARRIER"), make("QUERY", "ERROR")])
+        coverage.hit("error", h.golden.query("ERROR") != 0)
+    await h.finish()
+
+
+@cocotb.test()
+async def reset_at_any_time(dut):
+    """After a reset in mid-work the rank takes the chips again and works as after the first one."""
+    h = Harness(dut)
+    await h.start()
+    layer, vectors = classifier(h.rng, 70, 24, 12, 9)
+    h.load(0, layer.image())
+    (program,) = layer.compile(vectors[:2])
+    for address, content in program.writes:
+        h.load(address, content)
+    for _ in range(h.ctx.options.get("resets", 6)):
+        await h.run(layer.setup(2))
+        settings, work = program.instructions[:15], program.instructions[15:]
+        await h.host.run(settings)
+        for instruction in work[:h.config.depth - 1]:
+            h.host.send(instruction)
+        await h.bench.cycles(int(h.rng.integers(1, 250)))
+        await h.reset()
+        await h.host.refresh()
+        coverage.hit("reset in mid-work")
+    await h.run(layer.setup(2))
+    await h.run(program.instructions)
+    await h.finish()
+
+
+def run(testcase, **options):
+    return simulate("enmc_rank", testcase=testcase, timeout=1800, **options)
+
+
+def test_programs():
+    merge("enmc_rank", POINTS, [run(None)]).check()
+
+
+@pytest.mark.slow
+def test_many_programs():
+    run(["random_programs", "reset_at_any_time"], seed=2, options={"programs": 200, "resets": 100})
+
+
+def test_a_wrong_bit_is_seen():
+    with pytest.raises(SimulationError, match="host_traffic failed: burst"):
+        run(["host_traffic"], options={"corrupt": 1})
