@@ -81,6 +81,12 @@ def _ports(listing):
     return {name: (direction, int(high) - int(low) + 1) for direction, high, low, name in found}
 
 
+def _stub(top, ports):
+    """A Verilog module with these ports and nothing inside; their names may be words of Verilog."""
+    return f"module \\{top} (" + ", ".join(f"{direction} [{width - 1}:0] \\{name} " for name, (direction, width) in
+                                          ports.items()) + ");\nendmodule\n"
+
+
 def _choose(top, used, name):
     """The device called ``name``, or the smallest that holds ``used`` when ``name`` is ``None``."""
     devices = fpga.FAMILIES["ecp5"].devices
@@ -104,13 +110,13 @@ def _netlist(verilog, top, timeout_s):
         names = "\n".join(f"chtype -set {module} t:{box}" for box, module in unit.boxes.items())
         used, files = fpga.mapped("read_rtlil unit.il", {"unit.il": unit.rtlil}, "unit", "ecp5", timeout_s=timeout_s,
                                   write=f"{names}\nrename unit {unit.module}"
-                                        f"\ntee -q -o ports.txt portlist {unit.module}"
-                                        f"\ntee -q -o stub.v portlist -m {unit.module}\n{_write(unit.module)}")
-        pieces[f"piece{number}.il"], stub, ports = files["mapped.il"], files["stub.v"], files["ports.txt"]
+                                        f"\ntee -q -o ports.txt portlist {unit.module}\n{_write(unit.module)}")
+        pieces[f"piece{number}.il"], ports = files["mapped.il"], files["ports.txt"]
         for kind in fpga.RESOURCES:
             block[kind] += used[kind] * unit.instances
+    ports = _ports(ports)
     around, files = fpga.mapped("read_verilog -lib stub.v\nread_verilog shell.v",
-                                {"stub.v": stub, "shell.v": shell(top, _ports(ports))}, _SHELL, "ecp5",
+                                {"stub.v": _stub(top, ports), "shell.v": shell(top, ports)}, _SHELL, "ecp5",
                                 timeout_s=timeout_s, write=_write(_SHELL))
     pieces["shell.il"] = files["mapped.il"]
     linked = yosys.run("\n".join([_LIBRARY, *("read_rtlil " + name for name in pieces), f"hierarchy -top {_SHELL}",

@@ -37,17 +37,17 @@ module parts(input clk, input rst, input we, input [8:0] at, input [35:0] data, 
 endmodule
 """
 
-#: Two levels of modules with registers, small enough to compare gate by gate.
-SMALL = """
+#: Two levels of modules with registers, small enough to compare gate by gate; a port is called as a word of Verilog.
+SMALL = r"""
 module leaf(input clk, input [1:0] a, input [1:0] b, output reg [2:0] y);
   always @(posedge clk) y <= a + b;
 endmodule
-module small(input clk, input rst, input [1:0] a, input [1:0] b, output [2:0] sum, output reg odd, input go);
+module small(input clk, input rst, input [1:0] a, input [1:0] b, output [2:0] sum, output reg odd, input \function );
   wire [2:0] first, second;
   leaf one(clk, a, b, first);
-  leaf two(clk, first[1:0], {2{go}}, second);
+  leaf two(clk, first[1:0], {2{\function }}, second);
   assign sum = second ^ {3{first[2]}};
-  always @(posedge clk) if (rst) odd <= 0; else if (go) odd <= odd ^ first[0];
+  always @(posedge clk) if (rst) odd <= 0; else if (\function ) odd <= odd ^ first[0];
 endmodule
 """
 
@@ -137,7 +137,7 @@ def test_the_netlist_for_placement_computes_what_the_verilog_does(monkeypatch):
     kinds = [cell["type"] for cell in json.loads(netlist)["modules"]["resilin_shell"]["cells"].values()]
     assert kinds.count("TRELLIS_FF") == block["ff"] + around["ff"] and block["ff"] == 3 + 3 + 1
     ports = {"clk": ("input", 1), "rst": ("input", 1), "a": ("input", 2), "b": ("input", 2), "sum": ("output", 3),
-             "odd": ("output", 1), "go": ("input", 1)}
+             "odd": ("output", 1), "function": ("input", 1)}
 
     def compare(verilog):
         yosys.run("""
