@@ -68,6 +68,21 @@ async def corners(dut):
         h.filter(0)
         hit("least and greatest sum", w == 0x77)
         await h.settle()
+    # Products that are powers of two: what is lost above 32 bits is one bit, wherever it is.
+    for index in range(4):
+        await h.load(Buffer.FEATURE, index, np.full(64, 0x88, np.uint8))
+    for shift in (0, 2, 9, 18):
+        h.set(ScreenerSettings(classes=64, chunks=4, scale=(1 << 15,) * 4, shift=shift))
+        number = np.arange(64)
+        weights = np.array([0x88, 0x44, 0xEE, 0x11], np.uint8)[number // 16]
+        bursts = np.zeros((8, 5, 8, 8), np.uint8)
+        bursts[:, :-1] = weights.reshape(8, 1, 8, 1)
+        bursts[:, -1, :, 4:6] = (1 << number % 16).astype("<u2").view(np.uint8).reshape(8, 8, 2)
+        h.screen(bursts.reshape(8, 5, 64))
+        h.filter(0)
+        await h.settle()
+        assert set(np.abs(h.model.psum)) <= {(1 << 31) - 1, *(1 << n for n in range(32))}
+        hit("one bit above 32", shift == 0)
     # Words as sums: ties, zeros, numbers that FP32 has not, classes up to the last.
     for items, threshold, first in ((1, 5, 0), (2, (1 << 24) + 1, 64), (3, -1, (1 << 32) - 17), (4, -(1 << 31), 0)):
         h.set(ScreenerSettings(classes=(1 << 32) - 1, items=items, threshold=threshold))
