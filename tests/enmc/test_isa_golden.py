@@ -69,7 +69,7 @@ def test_legal_instructions_of_every_form(definition):
         return
     buffers = [(a, b) for a in definition.buf1 or (None,) for b in definition.buf2 or (None,)]
     for form in definition.forms:
-        for choose in (lambda field: field.min, lambda field: field.max if field.kind == "count" else (1 << 33) - 64):
+        for choose in (lambda field: field.min, lambda field: field.max if field.kind == "count" else (1 << 33) - 256):
             fields = {field.name: choose(field) for field in form.fields if not field.fixed}
             for pair in buffers:
                 if form is not definition.forms[0] and not any(fields.values()):
