@@ -54,6 +54,25 @@ async def random_work(dut, profile):
 
 
 @cocotb.test()
+async def bank_in_use(dut):
+    """The second SCREEN after two slow FILTERs of a tile writes its bank only when both have read it."""
+    h = Harness(dut)
+    await h.start(results=StallProfile.random(.9, h.ctx.random))
+    for items in (1, 2, 4):
+        h.set(ScreenerSettings(classes=1 << 20, items=items, scale=(1,) * 4, threshold=1 << 30))
+        await h.random_loads()
+        for _ in range(3):
+            for op in ("SCREEN", "FILTER", "FILTER", "SCREEN", "SCREEN", "FILTER"):
+                if op == "SCREEN":
+                    h.screen(h.random_bursts())
+                else:
+                    h.filter(0)
+        await h.settle()
+        await h.compare_buffers()
+    await h.bench.finish()
+
+
+@cocotb.test()
 async def corners(dut):
     """Least and greatest sums, ties with the threshold, wrapping, rounding, the last classes."""
     h = Harness(dut)
