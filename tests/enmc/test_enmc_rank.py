@@ -56,6 +56,31 @@ async def layers(dut):
 
 
 @cocotb.test()
+async def rates(dut):
+    """Cycles from the first instruction to the last one's end; prints them. Screening reads a part of the bytes of full
+    classification, and takes fewer cycles."""
+    h = Harness(dut)
+    await h.start()
+    classes, hidden, k = (2048, 576, 144) if h.ctx.preset == "paper" else (256, 160, 48)
+    layer, vectors = classifier(h.rng, classes, hidden, k, classes // 32)
+    h.load(0, layer.image())
+    await h.run(layer.setup(1))
+    taken = {}
+    for name, options in (("screening", {}), ("full", {"accurate": True})):
+        begin = h.bench.cycle
+        await classify(h, layer, vectors[:1], **options)
+        bursts = h.golden.query("BURSTS")
+        taken[name] = h.bench.cycle - begin
+        values = {register: await h.host.query(register) for register in (
+            "SCREENER_CYCLES", "EXECUTOR_CYCLES", "OVERLAP_CYCLES")}
+        dut._log.info("%d classes, d = %d, k = %d, %s: %d cycles, %d bursts read, %d written, %d candidates, %s", classes,
+                      hidden, k, name, taken[name], bursts & 0xFFFF_FFFF, bursts >> 32,
+                      h.golden.query("CANDIDATES01") & 0xFFFF_FFFF, values)
+    assert taken["screening"] < taken["full"]
+    await h.finish()
+
+
+@cocotb.test()
 async def host_traffic(dut):
     """Ordinary reads and writes reach the chips before and after a program; the chips' rules hold all the time."""
     h = Harness(dut)
