@@ -122,7 +122,8 @@ def page():
     lines = [
         "# ENMC: instruction set", "",
         "Made from `isa/enmc.toml` by `resilin isa enmc --page`; a test compares them. The same table makes the "
-        "decoder", "and registers (`hw/enmc/`), the assembler, disassembler and models (`golden/enmc/isa.py`) and the C header",
+        "decoder",
+        "and registers (`hw/enmc/`), the assembler, disassembler and models (`golden/enmc/isa.py`) and the C header",
         "(`resilin isa enmc --header`). What instructions mean: [machine.md](machine.md).", "",
         "## Format", "",
         f"A command has {COMMAND_BITS} bits, address bits A12 to A0 of a PRECHARGE; the operand has {OPERAND_BITS}. "

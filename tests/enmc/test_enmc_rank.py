@@ -73,8 +73,8 @@ async def rates(dut):
         taken[name] = h.bench.cycle - begin
         values = {register: await h.host.query(register) for register in (
             "CANDIDATES01", "SCREENER_CYCLES", "EXECUTOR_CYCLES", "OVERLAP_CYCLES")}
-        dut._log.info("%d classes, d = %d, k = %d, %s: %d cycles, %d bursts read, %d written, %s", classes, hidden, k, name,
-                      taken[name], bursts & 0xFFFF_FFFF, bursts >> 32, values)
+        dut._log.info("%d classes, d = %d, k = %d, %s: %d cycles, %d bursts read, %d written, %s", classes, hidden, k,
+                      name, taken[name], bursts & 0xFFFF_FFFF, bursts >> 32, values)
     assert taken["screening"] < taken["full"]
     await h.finish()
 
