@@ -96,7 +96,7 @@ def test_bit_exact(stages):
 
 @pytest.mark.slow
 def test_many():
-    run(6, seed=7, runs=150)
+    run(3, seed=7, runs=40)
 
 
 def test_wrong_expectation_fails():
