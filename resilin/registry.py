@@ -95,7 +95,8 @@ BLOCKS = (
           "accurate results and the log of candidates as writes into the DRAM"),
     Block("screener", "enmc", "Screener", "ScreenerConfig", "approximate scores of all classes, and the candidates"),
     Block("enmc_rank", "enmc", "EnmcRank", "EnmcRankConfig",
-          "Screener, Executor and memory of a rank behind the host's DDR4 port", asic_presets=("small", "fpga", "paper")),
+          "Screener, Executor and memory of a rank behind the host's DDR4 port",
+          asic_presets=("small", "fpga", "paper")),
 )
 
 

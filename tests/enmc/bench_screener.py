@@ -18,8 +18,8 @@ from sim.timed import TimedDriver, TimedMonitor
 POINTS = [
     *(f"SCREEN of {items} items" for items in range(1, 5)), "SCREEN of one group", "SCREEN of all groups",
     "SCREEN of one chunk", "SCREEN of 32 chunks", "SCREEN after SCREEN", "three SCREENs and FILTERs in a row",
-    "score saturates high", "score saturates low", "one bit above 32", "bias saturates", "least and greatest sum", "scale 0", "shift 0",
-    "shift 47", "ragged classes", "no class exists", "items do not fill the buffer", "first class at the end",
+    "score saturates high", "score saturates low", "one bit above 32", "bias saturates", "least and greatest sum",
+    "scale 0", "shift 0", "shift 47", "ragged classes", "no class exists", "items do not fill the buffer", "first class at the end",
     "no candidate", "all are candidates", "score equals threshold", "score 0", "rounded to even", "FILTER twice",
     "FILTER of a loaded buffer", "MUL_ADD wraps", "MUL_ADD after SCREEN", "MUL_ADD of loaded weights", "ADD", "MUL",
     "ADD after SCREEN", "clear", "reset in mid-work", "weight buffer full", "FILTER beside SCREEN",
