@@ -1,4 +1,4 @@
-"""The table of ENMC's instructions, registers, buffers and errors, ``isa/enmc.toml``, as objects."""
+"""The table of ENMC's instructions, registers, buffers and errors, ``docs/enmc/isa.toml``, as objects."""
 
 import dataclasses
 import enum
@@ -8,7 +8,7 @@ import tomllib
 __all__ = ["BUFFERS", "COMMAND", "COMMAND_BITS", "Definition", "Error", "Field", "Form", "INSTRUCTIONS", "KINDS",
            "OPERAND_BITS", "REGISTERS", "Register", "TABLE"]
 
-TABLE = tomllib.loads((pathlib.Path(__file__).resolve().parents[2] / "isa" / "enmc.toml").read_text())
+TABLE = tomllib.loads((pathlib.Path(__file__).resolve().parents[2] / "docs" / "enmc" / "isa.toml").read_text())
 """The file as it is."""
 
 COMMAND_BITS, OPERAND_BITS = TABLE["command"]["bits"], TABLE["operand"]["bits"]

@@ -47,7 +47,7 @@ class InstructionDecoder(wiring.Component):
     """Decodes any 13-bit command and 64-bit operand: an instruction of the table, or at least one error.
 
     Combinational. Errors that depend on registers (a lock, the items of a batch, the number of classes) are not known
-    here. The logic follows ``isa/enmc.toml``.
+    here. The logic follows ``docs/enmc/isa.toml``.
 
     Parameters: ``row_bits`` of a row address of the DRAM, 1 to 18: the rank has 2^(row_bits + 17) bytes.
 

@@ -1,4 +1,4 @@
-"""The table of ENMC's instructions, registers and errors, ``isa/enmc.toml``, as enumerations and plain values."""
+"""The table of ENMC's instructions, registers and errors, ``docs/enmc/isa.toml``, as enumerations and plain values."""
 
 import pathlib
 import tomllib
@@ -7,7 +7,7 @@ from amaranth.lib import enum
 
 __all__ = ["Buffer", "COMMAND_BITS", "Error", "Kind", "OPERAND_BITS", "Register", "TABLE", "jobs", "register_row"]
 
-TABLE = tomllib.loads((pathlib.Path(__file__).resolve().parents[2] / "isa" / "enmc.toml").read_text())
+TABLE = tomllib.loads((pathlib.Path(__file__).resolve().parents[2] / "docs" / "enmc" / "isa.toml").read_text())
 """The file as it is."""
 
 COMMAND_BITS, OPERAND_BITS = TABLE["command"]["bits"], TABLE["operand"]["bits"]

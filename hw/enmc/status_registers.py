@@ -55,7 +55,7 @@ class StatusRegisters(wiring.Component):
     A write shows in the next cycle; :class:`hw.enmc.enmc_controller.EnmcController` has checked it. ``value`` comes a
     cycle after ``query``, as of the cycle of ``query``. MAX, SUM and the numbers of candidates are where they are made
     (OutputBuffer, Executor, ResultWriter); INIT of them goes there. Throughput: one of each a cycle.
-    Source: thesis 6.4.2; the registers are those of ``isa/enmc.toml``.
+    Source: thesis 6.4.2; the registers are those of ``docs/enmc/isa.toml``.
 
     Members
     -------

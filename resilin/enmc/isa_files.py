@@ -55,7 +55,7 @@ def header():
     operands = [(f"{row.name}_{field.name}", field) for row in INSTRUCTIONS.values() for form in row.forms
                 for field in form.fields]
     lines = [
-        "/* ENMC: instructions, registers, errors. Made from isa/enmc.toml by: resilin isa enmc --header",
+        "/* ENMC: instructions, registers, errors. Made from docs/enmc/isa.toml by: resilin isa enmc --header",
         " * HIGH and LOW are the bits of a field, for enmc_get and enmc_put.", " */",
         "#ifndef RESILIN_ENMC_ISA_H", "#define RESILIN_ENMC_ISA_H", "", "#include <stdint.h>", "",
         f"#define ENMC_COMMAND_BITS {COMMAND_BITS}", f"#define ENMC_OPERAND_BITS {OPERAND_BITS}", "",
@@ -121,7 +121,7 @@ def page():
     names = {row["code"]: row["about"] for row in TABLE["errors"]}
     lines = [
         "# ENMC: instruction set", "",
-        "Made from `isa/enmc.toml` by `resilin isa enmc --page`; a test compares them. The same table makes the "
+        "Made from `docs/enmc/isa.toml` by `resilin isa enmc --page`; a test compares them. The same table makes the "
         "decoder",
         "and registers (`hw/enmc/`), the assembler, disassembler and models (`golden/enmc/isa.py`) and the C header",
         "(`resilin isa enmc --header`). What instructions mean: [machine.md](machine.md).", "",
