@@ -19,7 +19,7 @@ _MOST_LATER = 255
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What an instruction asks for: ``kind`` and ``op`` (kinds, jobs of docs/enmc/isa.toml), buffers, operand fields."""
+    """What an instruction asks for: ``kind``, ``op`` (kinds, jobs of docs/enmc/isa.toml), buffers, operand fields."""
 
     kind: str
     op: str | None
