@@ -129,7 +129,8 @@ def make_stack(model, images, image, first, count, config, *, channels=None, bud
         inputs = _inputs(layers, calibration)
     duets = calibrate_convolutions(
         types.SimpleNamespace(convolutions=layers), images, cols=config.cols, trees=config.trees, budget=budget,
-        inputs=inputs, formats=SpeculatorFormat(pre_bits=config.pre_bits, code_bits=config.code_bits))
+        inputs=inputs,
+        formats=SpeculatorFormat(pre_bits=config.pre_bits, code_bits=config.code_bits, max_k=config.max_k))
     return Stack(layers, list(duets.values()), _input(model, first, image)[:channels])
 
 
