@@ -103,7 +103,7 @@ def test_generate_from_a_file(resilin_command, tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["rmmux"], "block = 'rmmux' is not known: the blocks are rmmu,"),
+    (["rmmux"], "block = 'rmmux' is not known: the blocks are float_fma, rmmu,"),
     (["rmmu", "--set", "rows=1"], "rows = 1 is not allowed: rows must be an integer"),
     (["rmmu", "--set", "rows=a"], "rows = 'a' is not allowed"),
     (["rmmu", "--set", "rows"], "expected FIELD=VALUE"),
