@@ -18,15 +18,15 @@ import numpy as np
 
 from golden.arith.fixed import signed_range
 from golden.enmc.isa import make
-from golden.enmc.layout import BURST_BYTES, GROUP_CLASSES, LANES, MAX_CHUNKS, Layout, chunks, pack_features, pack_items
+from golden.enmc.layout import (BURST_BYTES, GROUP_CLASSES, LANES, MAX_CHUNKS, Layout, chunks, pack_features,
+                                pack_items)
+from golden.enmc.screener import item_entries
 
 __all__ = ["Classifier", "MAX_ITEMS", "Program", "Results", "accurate_program", "screening_program", "split"]
 
 MAX_ITEMS = 4
 _ENTRIES = 64  # results of a tile, and values of a buffer
 _LOG_ENTRY = np.dtype([("class", "<u4"), ("score", "<f4")])
-#: Parts that the sums of a tile are divided into, by the number of items.
-_SPLITS = {1: 1, 2: 2, 3: 4, 4: 4}
 
 
 def split(items, k):
@@ -41,7 +41,7 @@ def split(items, k):
 
 def _tiles(layout):
     """(first class, classes) of each tile of sums."""
-    size = _ENTRIES // _SPLITS[layout.items]  # divides the padded number of classes
+    size = item_entries(layout.items)  # divides the padded number of classes
     return [(first, size) for first in range(0, layout.padded_classes, size)]
 
 

@@ -7,13 +7,11 @@ import dataclasses
 
 from .isa import RANK_BYTES, decode
 from .isa_table import COMMAND, INSTRUCTIONS, REGISTERS, Error
+from .layout import BURST_BYTES, GROUP_CLASSES, MAX_CHUNKS
 from .screener import item_entries
 
 __all__ = ["EnmcController", "Job"]
 
-BURST_BYTES = 64
-_GROUP_CLASSES = 8
-_MAX_CHUNKS = 32
 _MOST_LATER = 255
 
 
@@ -78,11 +76,11 @@ class EnmcController:
             if register is not None and register.lock and self.locked:
                 errors.add(Error.REGISTER)
         elif decoded.form.job == "SCREEN":
-            if fields["groups"] * _GROUP_CLASSES > item_entries(registers["ITEMS"]):
+            if fields["groups"] * GROUP_CLASSES > item_entries(registers["ITEMS"]):
                 errors.add(Error.OPERAND)
             if fields["address"] + fields["groups"] * (registers["CHUNKS"] + 1) * BURST_BYTES > self.rank_bytes:
                 errors.add(Error.RANGE)
-            if registers["ITEMS"] * registers["CHUNKS"] > _MAX_CHUNKS:
+            if registers["ITEMS"] * registers["CHUNKS"] > MAX_CHUNKS:
                 errors.add(Error.SETTING)
         elif decoded.form.kind == "CANDIDATES":
             if fields["class"] + fields["count"] > registers["CLASSES"] or fields["item"] >= registers["ITEMS"]:

@@ -12,13 +12,13 @@ from .enmc_executor import BUFFER_WORDS, LANES, Buffer, EnmcExecutor
 from .instruction_generator import CandidateSettings, InstructionGenerator
 from .isa import decode
 from .isa_table import BUFFERS, REGISTERS, Error
+from .layout import BURST_BYTES
 from .output_buffer import OutputBuffer
 from .result_writer import ResultSettings, ResultWriter
 from .screener import Screener, ScreenerSettings
 
 __all__ = ["EnmcRank", "TIMING_REGISTERS"]
 
-BURST_BYTES = 64
 _ROWS_AT_ONCE = 4096
 _OUTPUT = BUFFERS["OUTPUT"]
 _REGISTER_NAMES = {register.number: register.name for register in REGISTERS.values()}
@@ -154,16 +154,17 @@ class EnmcRank:
 
     # Jobs of the units.
 
-    def _settings(self):
+    def _settings(self, **screening):
+        """Registers that FILTER uses, and those of ``screening``."""
         value = self.controller.registers
-        return ScreenerSettings(
-            classes=value["CLASSES"], items=value["ITEMS"], chunks=value["CHUNKS"],
-            scale=tuple(value["SCALE"] >> 16 * item & 0xFFFF for item in range(4)), shift=value["SHIFT"],
-            threshold=int(np.uint32(value["THRESHOLD"]).astype(np.int32)))
+        return ScreenerSettings(classes=value["CLASSES"], items=value["ITEMS"],
+                                threshold=int(np.uint32(value["THRESHOLD"]).astype(np.int32)), **screening)
 
     def _screener_job(self, job):
         if job.op == "SCREEN":
-            settings = self._settings()
+            value = self.controller.registers
+            settings = self._settings(chunks=value["CHUNKS"], shift=value["SHIFT"],
+                                      scale=tuple(value["SCALE"] >> 16 * item & 0xFFFF for item in range(4)))
             first, groups, size = job.fields["address"] // BURST_BYTES, job.fields["groups"], settings.chunks + 1
             bursts = np.array([self._read(burst) for burst in range(first, first + groups * size)])
             self.screener.screen(settings, bursts.reshape(groups, size, BURST_BYTES))
@@ -173,20 +174,13 @@ class EnmcRank:
             {"MUL_ADD": self.screener.mul_add, "ADD": self.screener.add, "MUL": self.screener.mul}[job.op]()
 
     def _filter(self, first_class):
-        value = self.controller.registers
-        settings = self._settings() if value["ITEMS"] * value["CHUNKS"] <= 32 else self._filter_settings()
+        settings = self._settings()
         found = self.screener.filter(settings, first_class)
         for index in range(BUFFER_WORDS):
             part = slice(index * LANES, (index + 1) * LANES)
             self.output.filtered(index, found.values[part], found.stored[part], found.valid[part], settings.items)
         groups = [self.generator.put(item, number) for item, number in found.candidates]
         self._compute([group for group in groups if group is not None])
-
-    def _filter_settings(self):
-        """What FILTER uses, where features and items would be too many to screen."""
-        value = self.controller.registers
-        return ScreenerSettings(classes=value["CLASSES"], items=value["ITEMS"],
-                                threshold=int(np.uint32(value["THRESHOLD"]).astype(np.int32)))
 
     def _executor_job(self, job):
         if job.op == "SOFTMAX":

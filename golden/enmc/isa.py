@@ -13,12 +13,12 @@ Text, a line an instruction: ``NAME ARGUMENT, ... FIELD=NUMBER``; ``#`` begins a
 import dataclasses
 
 from .isa_table import BUFFERS, COMMAND, COMMAND_BITS, INSTRUCTIONS, OPERAND_BITS, REGISTERS, Error
+from .layout import BURST_BYTES
 
 __all__ = ["AssemblyError", "Decoded", "Instruction", "RANK_BYTES", "assemble", "decode", "disassemble", "make"]
 
 #: Bytes of a rank of eight chips of 8 Gb.
 RANK_BYTES = 1 << 33
-BURST_BYTES = 64
 
 _BUFFER_NAMES = {number: name for name, number in BUFFERS.items()}
 _REGISTER_NUMBERS = {register.number: register for register in REGISTERS.values()}
