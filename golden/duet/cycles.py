@@ -8,12 +8,12 @@ docs/duet/duet_accelerator.md#timing, docs/duet/executor.md#timing, docs/duet/sp
 
 import collections
 import dataclasses
-import heapq
 import math
 
 import numpy as np
 
 from golden.duet.command import CellOp, CopyOp, Engine, WorkOp
+from golden.duet.event_kernel import Event, Kernel, Table
 from golden.duet.speculator_timing import SpeculatorTiming, TimingSize
 from golden.duet.timeline import Timeline
 
@@ -48,71 +48,13 @@ class MachineTiming:
     fill_beats: tuple
 
 
-class _Event:
-    """Something that happens once, in cycle ``at`` (None: not yet known)."""
-
-    __slots__ = ("at", "waiting")
-
-    def __init__(self, at=None):
-        self.at, self.waiting = at, []
-
-
-class _Table(dict):
-    """Events by key, made when they are first asked for."""
-
-    def __missing__(self, key):
-        self[key] = event = _Event()
-        return event
-
-
-class _Kernel:
-    """Processes are generators that yield (cycle, priority), to go on then, or an event, to go on once it is known."""
-
-    def __init__(self):
-        self._heap, self._count, self.now = [], 0, 0
-
-    def start(self, process):
-        self._go_on(process, None)
-
-    def set(self, event, at):
-        """An event is known; those who wait for it go on at once."""
-        event.at = at
-        waiting, event.waiting = event.waiting, []
-        for process in waiting:
-            self._push(self.now, -1, process, at)
-
-    def _push(self, at, priority, process, value=None):
-        self._count += 1
-        heapq.heappush(self._heap, (at, priority, self._count, process, value))
-
-    def _go_on(self, process, value):
-        while True:
-            try:
-                wish = process.send(value)
-            except StopIteration:
-                return
-            if isinstance(wish, _Event):
-                if wish.at is None:
-                    wish.waiting.append(process)
-                    return
-                value = wish.at
-            else:
-                self._push(*wish, process)
-                return
-
-    def run(self):
-        while self._heap:
-            self.now, _, _, process, value = heapq.heappop(self._heap)
-            self._go_on(process, value)
-
-
 class _Fetch:
     """A fetch: who asks, from which cycle on, what it reads, and what becomes of it on the bus."""
 
     __slots__ = ("granted", "valid", "kind", "data", "map", "beats", "last", "taken", "extra")
 
     def __init__(self, valid, kind, data=False, map_=False, beats=1, last=False, extra=None):
-        self.granted, self.taken = _Event(), _Event()
+        self.granted, self.taken = Event(), Event()
         self.valid, self.kind, self.data, self.map, self.beats, self.last, self.extra = (
             valid, kind, data, map_, beats, last, extra)
 
@@ -131,24 +73,24 @@ class CycleModel:
 
     def __init__(self, machine, commands, works):
         self.machine, self.commands, self.works = machine, commands, works
-        self._kernel = kernel = _Kernel()
+        self._kernel = kernel = Kernel()
         self.ends, self.timeline = [[] for _ in Engine], Timeline(len(Engine))
         self._queues = [[(number, command) for number, command in enumerate(commands) if command.engine == engine]
                         for engine in Engine]
-        self._pushed, self._moved, self._left = _Table(), _Table(), _Table()  # p, m, q of (engine, place)
+        self._pushed, self._moved, self._left = Table(), Table(), Table()  # p, m, q of (engine, place)
         self._tokens, self._token_events = {}, {}
         self._requests, self._bus_free = [None, None], _NEVER
-        self._before = _Event(_NEVER)  # the taking of the item before
+        self._before = Event(_NEVER)  # the taking of the item before
         self._data_writes, self._map_writes = {}, {}  # cycle -> who
         self._data_read = self._map_read = _NEVER  # last cycle in which the bus reads
-        self._item = _NEVER, _Event(_NEVER)  # grant and pass of the item that was fetched last
+        self._item = _NEVER, Event(_NEVER)  # grant and pass of the item that was fetched last
         self._register = collections.deque(maxlen=3)  # pass and taking of the last items in the bus' register
-        self._loads, self._load_waits = [], _Event()
-        self._complete, self._a, self._m, self._d, self._f, self._e = (_Table() for _ in range(6))
+        self._loads, self._load_waits = [], Event()
+        self._complete, self._a, self._m, self._d, self._f, self._e = (Table() for _ in range(6))
         self._results_waiting, self._results_drained = 0, _NEVER
         self._spec_ended = _NEVER
-        self._exec_ended = _Event(_NEVER)  # of the last command that was taken
-        self._spec_free, self._held, self._released = _NEVER, 0, _Event()
+        self._exec_ended = Event(_NEVER)  # of the last command that was taken
+        self._spec_free, self._held, self._released = _NEVER, 0, Event()
         self._dram_free = _NEVER
         kernel.start(self._dispatch())
         for engine in Engine:
@@ -190,7 +132,7 @@ class CycleModel:
         yield at, _BEGIN
         while not all(self._tokens.get((giver, engine), 0) for giver in givers):
             missing = next(giver for giver in givers if not self._tokens.get((giver, engine), 0))
-            event, since = self._token_events.setdefault((missing, engine), _Event()), self._kernel.now
+            event, since = self._token_events.setdefault((missing, engine), Event()), self._kernel.now
             yield event
             yield max(self._kernel.now, at), _BEGIN
             self.timeline.waits[engine].append((missing, since, self._kernel.now))
@@ -235,7 +177,7 @@ class CycleModel:
             self._data_read = at
         if fetch.map:
             self._map_read = at
-        passes = _Event()
+        passes = Event()
         self._item, self._bus_free = (at, passes), math.inf
         self._kernel.set(fetch.granted, at)
         if fetch.kind == "own":
@@ -246,7 +188,7 @@ class CycleModel:
             self._register.append((passed, fetch.taken))
             self._loads.append((passed, fetch))
             self._kernel.set(self._load_waits, passed)
-            self._load_waits = _Event()
+            self._load_waits = Event()
         self._kernel.set(passes, passed)
         self._bus_free = passed
         self._kernel.start(self._grant(passed))
@@ -282,7 +224,7 @@ class CycleModel:
 
     def _known(self, table, key):
         """The event of a key; what comes before the first has always been."""
-        return table[key] if key >= 0 else _Event(_NEVER)
+        return table[key] if key >= 0 else Event(_NEVER)
 
     # ---- the Executor
 
@@ -336,15 +278,15 @@ class CycleModel:
         self._kernel.set(self._drained_event, written)
 
     def _exec(self):
-        free, self._drained_event = 0, _Event()
+        free, self._drained_event = 0, Event()
         for place, (number, command) in enumerate(self._queues[Engine.EXEC]):
             begin = yield from self._begin(Engine.EXEC, place, free)
-            before, self._exec_ended = self._exec_ended, _Event()
+            before, self._exec_ended = self._exec_ended, Event()
             if command.op == WorkOp.CONFIG:
                 at = begin + 1
                 while True:
                     if self._results_waiting:
-                        self._drained_event = _Event()
+                        self._drained_event = Event()
                         yield self._drained_event
                         continue
                     at = max(at, self._results_drained)
@@ -444,7 +386,7 @@ class CycleModel:
             room = 1 if rows > self.machine.speculator.activation_rows // 2 else 2
             yield at, _LATE
             while self._held >= room:
-                self._released = _Event()
+                self._released = Event()
                 at = max(at, (yield self._released))
             self._held += 1
             at += 1
