@@ -18,7 +18,7 @@ from sim.coverage import Coverage, NotCovered, merge
 
 from .accelerator_programs import PROGRAMS, gate
 from .bench_duet_accelerator import POINTS, Harness, coverage
-from .test_program_golden import network, random_cell
+from .network_programs import network, random_cell
 
 #: Address of a job's threshold among the registers of SPEC.
 THRESHOLD = 0x8011

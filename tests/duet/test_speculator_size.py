@@ -10,7 +10,7 @@ from hw.duet.accelerator_config import DuetAcceleratorConfig
 from resilin.cli import main
 from resilin.duet import speculator_sizes as study
 from resilin.duet.rnn_run import make_cell
-from tests.duet.test_program_golden import network
+from tests.duet.network_programs import network
 from tests.duet.test_rnn_job import random_cell
 from tests.workloads.models import crnn, silero, speech
 
