@@ -55,8 +55,8 @@ class Match:
     row: the line's module; ``None``: the paper has no figure of its own for it
     blocks: our blocks that do this work together, each in its preset ``paper``
     kind: ``logic`` or ``memory``: which of the areas of our blocks counts, never both in one figure
-    theirs, ours: the share of the line, and of our blocks, that is meant
-    memory: name of the sub-module whose memories count; all of the block when empty
+    theirs, ours: the share of the line, and how often our blocks are meant
+    part: name of the instance in each block whose areas count; all of the block when empty
     """
 
     label: str
@@ -65,7 +65,7 @@ class Match:
     kind: str = "logic"
     theirs: float = 1.0
     ours: float = 1.0
-    memory: str = ""
+    part: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ MACHINES = (
                  Match("MFU", "MFU", ("mfu",)),
                  Match("lane without SRAM", "Lane", ("lane",), theirs=1 / 4),
                  Match("SRAM of a lane (640 KB of 2.5 MB)", "SRAM", ("lane",), "memory", theirs=1 / 4,
-                       memory="memory")),
+                       part="memory")),
         reference="RMMU"),
     Machine(
         name="DUET", source="thesis, Table 5.1", node_nm=45,
@@ -134,9 +134,34 @@ MACHINES = (
                  Match("Reorder Unit", "Reorder Unit", ("reorder_unit",)),
                  Match("CellUnit", None, ("cell_unit",)),
                  Match("global buffer (ours: with 32 KB of maps)", "Global Buffer", ("global_buffer",), "memory"),
-                 Match("activation buffer", "Activation Buffer", ("speculator",), "memory", memory="activations"),
-                 Match("projection buffer", "Projection Buffer", ("speculator",), "memory", memory="matrix"),
-                 Match("QDR input buffer", "QDR Input Buffer", ("speculator",), "memory", memory="inputs"),
-                 Match("QDR weight buffer", "QDR Weight Buffer", ("speculator",), "memory", memory="weights")),
+                 Match("activation buffer", "Activation Buffer", ("speculator",), "memory", part="activations"),
+                 Match("projection buffer", "Projection Buffer", ("speculator",), "memory", part="matrix"),
+                 Match("QDR input buffer", "QDR Input Buffer", ("speculator",), "memory", part="inputs"),
+                 Match("QDR weight buffer", "QDR Weight Buffer", ("speculator",), "memory", part="weights")),
         reference="Executor"),
+    Machine(
+        name="ENMC", source="thesis, Table 6.5 (.442 mm2; the text beside it says .388)", node_nm=28,
+        flow="Synopsys Design Compiler, TSMC 28 nm, 400 MHz; buffers are register files",
+        rows=(Row("INT4 MAC", "128 (Table 6.4; the text of 6.5 says 64)", "0.013", 10.4),
+              Row("FP32 MAC", "16", "0.145", 58.0),
+              Row("Compute Buffer", "256 B each", "0.061", 56.8),
+              Row("Control Buffer", "", "0.053", 49.3),
+              Row("ENMC Ctrl", "", "0.035", 32.9),
+              Row("DRAM Ctrl", "", "0.135", 78.0),
+              Row("Total", "one rank", "0.442", 285.4)),
+        matches=(Match("16 FP32 MAC", "FP32 MAC", ("float_fma",), ours=16),
+                 Match("128 INT4 MAC", "INT4 MAC", ("screener",), part="array"),
+                 Match("Screener", None, ("screener",)),
+                 Match("EnmcExecutor", None, ("enmc_executor",)),
+                 Match("controller (ours: with the generator)", "ENMC Ctrl",
+                       ("enmc_controller", "instruction_generator")),
+                 Match("DRAM controller", "DRAM Ctrl", ("dram_controller",)),
+                 Match("compute buffers (ours: of Screener, Executor, OutputBuffer)", "Compute Buffer",
+                       ("screener", "enmc_executor", "output_buffer"), "memory"),
+                 Match("control buffers (ours: of the controllers and the generator)", "Control Buffer",
+                       ("enmc_controller", "instruction_generator", "dram_controller"), "memory"),
+                 Match("OutputBuffer and ResultWriter", None, ("output_buffer", "result_writer")),
+                 Match("rank, logic alone", "Total", ("enmc_rank",)),
+                 Match("rank, memory alone", None, ("enmc_rank",), "memory")),
+        reference="16 FP32 MAC"),
 )

@@ -132,6 +132,25 @@ def test_only_the_memory_that_is_meant_counts():
     assert found["lane without SRAM"]["memory_bits"] == 2048 + 81
 
 
+def test_only_the_logic_that_is_meant_counts():
+    screener = result("screener", 4e4)
+    units = screener["record"]["modules"][0]["children"][0]
+    units["instances"] = ["array$2", *units["instances"][1:]]
+    found, comparison = lines([screener, result("float_fma", 5e3)])
+    assert comparison["machine"] == "ENMC" and comparison["source"].startswith("thesis, Table 6.5")
+    macs = found["128 INT4 MAC"]
+    assert macs["ours_mm2"] == pytest.approx((4e4 - 100) / 4 / 1e6)
+    assert macs["ours_to_reference"] == pytest.approx((4e4 - 100) / 4 / (16 * 5e3))
+    assert found["Screener"]["ours_mm2"] == pytest.approx(0.04)
+
+
+def test_the_lines_of_enmc_sum_to_its_total():
+    enmc = next(machine for machine in published.MACHINES if machine.name == "ENMC")
+    *parts, total = (row.area[0] for row in enmc.rows)
+    assert sum(parts) == pytest.approx(total)
+    assert sum(row.power_mw for row in enmc.rows[:-1]) == pytest.approx(enmc.row("Total").power_mw)
+
+
 @pytest.mark.parametrize("changed, reason", [
     (None, "mfu is not in this report"), (result("mfu", 1e5, preset="small"), "mfu is not in its preset paper"),
     (result("mfu", 1e5, changes={"lanes": 8}), "mfu is not in its preset paper"),

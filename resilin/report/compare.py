@@ -21,11 +21,25 @@ LIMITS = (
 )
 
 
-def _memory(record, name):
-    """(bits, um2) of a record's memories, or of those below one of its sub-modules."""
+def _below(path, part):
+    """Whether a path belongs to the instance ``part``, or that is empty."""
     # Amaranth appends $ and a number to an instance's name that something else has, too.
-    kept = [memory for memory in _all_memories(record) if not name or memory[0].split(".")[0].split("$")[0] == name]
+    return not part or path.split(".")[0].split("$")[0] == part
+
+
+def _memory(record, part):
+    """(bits, um2) of a record's memories, or of those below its instance ``part``."""
+    kept = [memory for memory in _all_memories(record) if _below(memory[0], part)]
     return sum(bits for _, bits, _ in kept), sum(um2 for _, _, um2 in kept)
+
+
+def _logic(record, part):
+    """um2 of a record's logic, or of its instance ``part``, a module that was synthesized by itself."""
+    if not part:
+        return record["total"]["logic_um2"]
+    area = {module["module"]: module["all"]["logic_um2"] for module in record["modules"]}
+    return sum(area[child["module"]] for child in record["modules"][0]["children"]
+               for instance in child["instances"] if _below(instance, part))
 
 
 def _all_memories(record):
@@ -57,8 +71,8 @@ def _ours(match, results):
             records.append(result["record"])
     if lacking:
         return {"why_not": "; ".join(lacking)}
-    bits, um2 = (sum(values) for values in zip(*(_memory(record, match.memory) for record in records)))
-    logic = sum(record["total"]["logic_um2"] for record in records)
+    bits, um2 = (sum(values) for values in zip(*(_memory(record, match.part) for record in records)))
+    logic = sum(_logic(record, match.part) for record in records)
     paths = [path for path in map(critical_path, records) if path and match.kind == "logic"]
     return {"why_not": None, "ours_mm2": (um2 if match.kind == "memory" else logic) * match.ours / 1e6,
             "memory_bits": round(bits * match.ours), "memory_mm2": um2 * match.ours / 1e6,
