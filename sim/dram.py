@@ -51,6 +51,11 @@ class _Memory:
             yield *self._page(address + done), slice(start, start + size), slice(done, done + size)
             done += size
 
+    def written_from(self, address):
+        """Whether any byte at or after an address was written."""
+        return any(1 in flags[max(0, address - number * _PAGE):] for number, (_, flags) in self._pages.items()
+                   if (number + 1) * _PAGE > address)
+
     def burst(self, address):
         """Pages of data and flags, and the slice of a burst."""
         start = address % _PAGE
@@ -101,6 +106,10 @@ class DramRank:
         for page, _, place, part in self.memory.pieces(address, count):
             out[part] = np.frombuffer(page[place], dtype=np.uint8)
         return out
+
+    def written_from(self, address):
+        """Whether any byte at or after a byte address was ever written, by :meth:`load` too."""
+        return self.memory.written_from(address)
 
     def outputs(self):
         """What the chips drive in the coming four clocks: 64 bytes, or ``None`` when it is nothing.

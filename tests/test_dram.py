@@ -356,6 +356,14 @@ def test_back_door():
         DramRank(JEDEC, uninitialised="zero")
 
 
+def test_written_from():
+    rank = DramRank(JEDEC)
+    assert not rank.written_from(0)
+    rank.load(70_000, b"\0")
+    rank.dump(1 << 20, 4)
+    assert rank.written_from(0) and rank.written_from(70_000) and not rank.written_from(70_001)
+
+
 def test_places_of_bursts():
     """Consecutive bursts go round the bank groups, then along the row, then over the banks."""
     places = [burst_address(*place) for place in (

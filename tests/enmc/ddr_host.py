@@ -2,20 +2,14 @@
 
 import collections
 
+from resilin.enmc.rank_host import DES, precharge
 from sim.stream import pack
 
-__all__ = ["DES", "NOP", "DdrHost", "command_pins", "precharge"]
+__all__ = ["NOP", "DdrHost", "command_pins"]
 
 PHASES, BEAT_BITS, BURST_BITS = 4, 64, 512
 CLOCK_BITS = 2 * BEAT_BITS
-DES = {"cs_n": 1, "act_n": 1, "bg": 0, "ba": 0, "a": 0}
 NOP = {"cs_n": 0, "act_n": 1, "bg": 0, "ba": 0, "a": 0b111 << 14}
-_PRECHARGE = 0b010 << 14
-
-
-def precharge(low=0, bank=0):
-    """Pins of PRECHARGE with ``low`` on A12 to A0."""
-    return {"cs_n": 0, "act_n": 1, "bg": bank & 3, "ba": bank >> 2, "a": _PRECHARGE | low}
 
 
 def command_pins(rng):

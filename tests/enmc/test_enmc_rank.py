@@ -40,7 +40,7 @@ async def classify(h, layer, vectors, **options):
 async def layers(dut):
     """Screening of 1 to 3 items, candidates, logs, probabilities; full classification; one after the other."""
     h = Harness(dut)
-    await h.start()
+    await h.begin()
     layer, vectors = classifier(h.rng, 130, 40, 33, 9)
     h.load(0, layer.image())
     await h.run(layer.setup(3))
@@ -60,7 +60,7 @@ async def rates(dut):
     """Cycles from the first instruction to the last one's end; prints them. Screening reads a part of the bytes of full
     classification, and takes fewer cycles."""
     h = Harness(dut)
-    await h.start()
+    await h.begin()
     classes, hidden, k = (2048, 576, 144) if h.ctx.preset == "paper" else (256, 160, 48)
     layer, vectors = classifier(h.rng, classes, hidden, k, classes // 32)
     h.load(0, layer.image())
@@ -83,7 +83,7 @@ async def rates(dut):
 async def host_traffic(dut):
     """Ordinary reads and writes reach the chips before and after a program; the chips' rules hold all the time."""
     h = Harness(dut)
-    await h.start()
+    await h.begin()
     content = h.rng.integers(0, 256, 64).astype(np.uint8)
     h.golden.store(0x4000, content)
     await h.host.write(0x4000, content)
@@ -108,7 +108,7 @@ async def host_traffic(dut):
 async def random_programs(dut):
     """Instructions of every kind in any order, one in ten with an error: never a hang, all as in the golden rank."""
     h = Harness(dut)
-    await h.start()
+    await h.begin()
     h.load(0, h.rng.integers(0, 256, LOW).astype(np.uint8))
     await h.run([make("INIT", "WRITE_LOW", STORES), make("INIT", "WRITE_HIGH", HIGH)])
     for _ in range(h.ctx.options.get("programs", 4)):
@@ -122,7 +122,7 @@ async def random_programs(dut):
 async def reset_at_any_time(dut):
     """After a reset in mid-work the rank takes the chips again and works as after the first one."""
     h = Harness(dut)
-    await h.start()
+    await h.begin()
     layer, vectors = classifier(h.rng, 70, 24, 12, 9)
     h.load(0, layer.image())
     (program,) = layer.compile(vectors[:2])
