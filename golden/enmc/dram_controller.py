@@ -19,6 +19,22 @@ class DramController:
         self.bursts = 1 << row_bits + 11
         self.fill = fill
         self._data, self._known = {}, {}
+        self._loaded = []
+
+    def load(self, address, data):
+        """Back door for much at once: ``data`` uint8 (n, 64) at the bursts from ``address`` on, none of them used yet.
+
+        A burst is copied from there when it is used first; before that :meth:`contents` does not have it.
+        """
+        data = np.asarray(data)
+        if data.dtype != np.uint8 or data.shape[1:] != (BURST,):
+            raise ValueError(f"data of dtype {data.dtype} and shape {data.shape} is not allowed: it must be uint8 of "
+                             f"shape (n, {BURST})")
+        last = address + len(data)
+        if not 0 <= address <= last <= self.bursts or any(address <= used < last for used in self._data):
+            raise ValueError(f"address = {address} is not allowed: bursts {address} to {last - 1} must exist, and none "
+                             "of them may be used")
+        self._loaded.append((address, data))
 
     def _burst(self, address):
         if isinstance(address, bool) or not isinstance(address, (int, np.integer)) or not 0 <= address < self.bursts:
@@ -26,8 +42,10 @@ class DramController:
                              f"{self.bursts - 1}")
         address = int(address)
         if address not in self._data:
-            self._data[address] = np.full(BURST, self.fill or 0, dtype=np.uint8)
-            self._known[address] = np.full(BURST, self.fill is not None)
+            found = next((data[address - first] for first, data in reversed(self._loaded)
+                          if first <= address < first + len(data)), None)
+            self._data[address] = np.full(BURST, self.fill or 0, dtype=np.uint8) if found is None else found.copy()
+            self._known[address] = np.full(BURST, self.fill is not None or found is not None)
         return self._data[address], self._known[address]
 
     @staticmethod

@@ -39,6 +39,22 @@ def test_unknown_bytes():
     assert (DramController(row_bits=1, fill=9).read(8) == 9).all()
 
 
+def test_what_is_loaded_is_there_when_it_is_used():
+    memory, data, later = DramController(row_bits=1), RNG.integers(256, size=(3, BURST), dtype=np.uint8), burst()
+    memory.load(10, data)
+    memory.load(11, later[None])
+    assert not list(memory.contents())
+    memory.write(12, later, np.arange(BURST) < 5)
+    np.testing.assert_array_equal(memory.read(10), data[0])
+    np.testing.assert_array_equal(memory.read(11), later)
+    np.testing.assert_array_equal(memory.read(12), np.concatenate([later[:5], data[2, 5:]]))
+    assert data[2, 0] != later[0] and [address for address, _, _ in memory.contents()] == [12, 10, 11]
+    with pytest.raises(ValueError, match="never written"):
+        memory.read(13)
+    with pytest.raises(ValueError, match="bursts 9 to 10 .* used"):
+        memory.load(9, data[:2])
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda memory: memory.read(4096), "address = 4096"), (lambda memory: memory.read(-1), "address = -1"),
     (lambda memory: memory.read(1.0), "address = 1.0"), (lambda memory: memory.read(True), "address = True"),
@@ -46,6 +62,8 @@ def test_unknown_bytes():
     (lambda memory: memory.write(0, np.zeros(64, int)), "data of dtype"),
     (lambda memory: memory.write(0, burst(), np.ones(64, int)), "mask of dtype"),
     (lambda memory: memory.serve([(True, 0, 0)], []), "bursts are not enough"),
+    (lambda memory: memory.load(0, burst()), "data of dtype"),
+    (lambda memory: memory.load(4095, np.zeros((2, 64), np.uint8)), "address = 4095"),
 ])
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=message):
