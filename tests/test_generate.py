@@ -203,6 +203,9 @@ def write_and_lint(block, preset, folder):
 def test_blocks_are_clean(block, tmp_path):
     text = write_and_lint(block, "small", tmp_path)
     assert modules(text)[0] == block.name and "assert" not in text
+    # A name with a backslash is a word of Verilog: an instance in a user's own file would not compile.
+    ports = re.search(rf"module {block.name}\((.*?)\);", text, re.S)[1]
+    assert "clk" in ports and "\\" not in ports
 
 
 @pytest.mark.slow

@@ -17,16 +17,16 @@ class Dequantizer(wiring.Component):
     - ``SIGMOID``: the code's bits over and over from the top of 15 bits: 1 is 32767.
     - ``TANH``: the magnitude's bits the same way, negated where the sign bit is set.
 
-    Ports: ``code`` In(code_bits), ``function`` In(:class:`Function`), ``z`` Out(signed(16)).
+    Ports: ``code`` In(code_bits), ``curve`` In(:class:`Function`), ``z`` Out(signed(16)).
     """
 
     def __init__(self, code_bits):
-        super().__init__({"code": In(code_bits), "function": In(Function), "z": Out(signed(16))})
+        super().__init__({"code": In(code_bits), "curve": In(Function), "z": Out(signed(16))})
 
     def elaborate(self, platform):
         m = Module()
         code, size = self.code, len(self.code)
-        with m.Switch(self.function):
+        with m.Switch(self.curve):
             with m.Case(Function.NONE):
                 m.d.comb += self.z.eq(code.as_signed() << 16 - size)
             with m.Case(Function.RELU):

@@ -83,8 +83,8 @@ class ResultPath(wiring.Component):
             feed.start.eq(start), feed.n.eq(self.jobs.p.n), feed.table_base.eq(self.jobs.p.table_base),
             feed.one_part.eq(self.gate), feed.entry.eq(self.entry),
             self.table_enable.eq(feed.table_enable), self.table_entry.eq(feed.table_entry),
-            mfu.function.eq(job.function), mfu.q_shift.eq(job.q_shift),
-            switch.function.eq(job.function), switch.threshold.eq(job.threshold),
+            mfu.curve.eq(job.function), mfu.q_shift.eq(job.q_shift),
+            switch.curve.eq(job.function), switch.threshold.eq(job.threshold),
         ]
         with m.If(self.jobs.ready):
             m.d.sync += [busy.eq(self.jobs.valid), done.eq(0)]

@@ -70,7 +70,7 @@ class SpeculatorMfu(wiring.Component):
     ``tests/duet/test_speculator_mfu_golden.py``).
 
     Latency: :attr:`latency` = 2 cycles. Throughput: ``lanes`` results a cycle. ``i.ready`` depends in the same cycle on
-    ``o.ready``: all stages move together. ``pre`` comes from registers, ``code`` from them and ``function`` by logic.
+    ``o.ready``: all stages move together. ``pre`` comes from registers, ``code`` from them and ``curve`` by logic.
 
     Source: thesis 5.1.1, step 3 (MFU with ReLU, tanh, sigmoid); the scale and bias a channel are this project's.
 
@@ -78,7 +78,7 @@ class SpeculatorMfu(wiring.Component):
 
     Members
     -------
-    function: In(:class:`Function`); q_shift: In, 0 to :attr:`SpeculatorMfuConfig.max_shift`; both stable while there
+    curve: In(:class:`Function`); q_shift: In, 0 to :attr:`SpeculatorMfuConfig.max_shift`; both stable while there
         are items inside
     i: In(stream of :class:`Sums`)
     o: Out(stream of :class:`Activations`)
@@ -90,7 +90,7 @@ class SpeculatorMfu(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "function": In(Function),
+            "curve": In(Function),
             "q_shift": In(range(config.max_shift + 1)),
             "i": In(stream.Signature(Sums(config))),
             "o": Out(stream.Signature(Activations(config))),
@@ -116,7 +116,7 @@ class SpeculatorMfu(wiring.Component):
             m.d.comb += [
                 scaled.acc.eq(self.i.p.acc.word_select(lane, config.acc_bits)), scaled.digits.eq(digits),
                 scaled.addend.eq(addend), scaled.shift.eq(self.q_shift), scaled.go.eq(go),
-                activation.pre.eq(scaled.pre), activation.curve.eq(self.function),
+                activation.pre.eq(scaled.pre), activation.curve.eq(self.curve),
             ]
             pre.append(scaled.pre)
             code.append(activation.code)

@@ -55,14 +55,14 @@ class SwitchingMap(wiring.Component):
     least number). Positions that are not ``valid`` have map 0 and z 0.
 
     Latency: :attr:`latency` = 1 cycle. Throughput: one item a cycle. ``i.ready`` depends in the same cycle on
-    ``o.ready``. ``map`` comes from registers, ``z`` from registers and ``function`` by logic (:class:`Dequantizer`).
+    ``o.ready``. ``map`` comes from registers, ``z`` from registers and ``curve`` by logic (:class:`Dequantizer`).
     Source: thesis 5.1.1, Equation 5.2, and the dequantizer of step 4.
 
     Parameters: ``config`` a :class:`SwitchingMapConfig`; ``assertions``: check that results stay until they are taken.
 
     Members
     -------
-    function: In(:class:`Function`); threshold: In(signed(pre_bits)); both stable while there are items inside
+    curve: In(:class:`Function`); threshold: In(signed(pre_bits)); both stable while there are items inside
     i: In(stream of :class:`Candidates`)
     o: Out(stream of :class:`Switched`)
     """
@@ -73,7 +73,7 @@ class SwitchingMap(wiring.Component):
         self.config = config
         self.assertions = assertions
         super().__init__({
-            "function": In(Function),
+            "curve": In(Function),
             "threshold": In(signed(config.pre_bits)),
             "i": In(stream.Signature(Candidates(config))),
             "o": Out(stream.Signature(Switched(config))),
@@ -83,7 +83,7 @@ class SwitchingMap(wiring.Component):
         m = Module()
         config = self.config
         relu = Signal()
-        m.d.comb += [relu.eq(self.function == Function.RELU),
+        m.d.comb += [relu.eq(self.curve == Function.RELU),
                      self.i.ready.eq(~self.o.valid | self.o.ready)]
         # Both rules are x + c <= limit of unsigned numbers. Magnitude: x is pre, complemented where negative, and c its
         # sign. ReLU: complements of pre and threshold, shifted to begin at 0. A bit below the point holds c.
@@ -110,7 +110,7 @@ class SwitchingMap(wiring.Component):
             m.submodules[f"dequantizer_{lane}"] = dequantizer = Dequantizer(config.code_bits)
             m.d.comb += [
                 dequantizer.code.eq(kept.code.word_select(lane, config.code_bits)),
-                dequantizer.function.eq(self.function), self.o.p.z.word_select(lane, 16).eq(dequantizer.z),
+                dequantizer.curve.eq(self.curve), self.o.p.z.word_select(lane, 16).eq(dequantizer.z),
             ]
         if self.assertions:
             assert_hold(m, self.o)

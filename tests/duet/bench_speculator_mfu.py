@@ -39,7 +39,7 @@ class Harness(StreamHarness):
         if self.function not in (None, function):
             coverage.hit("function changes")
         self.function, self.q_shift = Function(function), q_shift
-        self.dut.function.value, self.dut.q_shift.value = int(function), q_shift
+        self.dut.curve.value, self.dut.q_shift.value = int(function), q_shift
         coverage.hit("q_shift " + {0: "0", self.config.max_shift: "max_shift"}.get(q_shift, "between"))
 
     async def random_setting(self):

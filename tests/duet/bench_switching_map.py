@@ -41,7 +41,7 @@ class Harness(StreamHarness):
         if self.function not in (None, function):
             coverage.hit("function changes")
         self.function, self.threshold = Function(function), int(threshold)
-        self.dut.function.value, self.dut.threshold.value = int(function), int(threshold)
+        self.dut.curve.value, self.dut.threshold.value = int(function), int(threshold)
 
     async def random_setting(self):
         rng = self.rng
