@@ -66,12 +66,14 @@ def agreement(full, mixed, candidates, targets):
             "top1": (mixed.argmax(1) == top).astype(float), "top5": common.mean(1), "loss": losses(mixed, targets)}
 
 
-def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, kinds=KINDS, seed=0, progress=None):
+def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, kinds=KINDS, integers=(False, True),
+          seed=0, progress=None):
     """Screening of the layer ``weight`` (classes, d), ``bias`` (classes,) on ``sets`` {name: :class:`Vectors`}.
 
     ``training``: hidden vectors (n, d) to train on, from other text. A row for each projection, k = d / reduction,
-    numbers ("INT4", or "float" for a reference), set, selection and count: "top" has exactly that many candidates an
-    item, "threshold" a threshold that gives as many on average in training. Returns plain data for a report.
+    numbers ("INT4", or "float" for a reference; ``integers`` says which), set, selection and count: "top" has exactly
+    that many candidates an item, "threshold", for INT4, a threshold that gives as many on average in training. Returns
+    plain data for a report.
     """
     if len(weight) < max(max(counts), _BEST + 1):
         raise ValueError(f"counts = {counts} is not allowed: the layer has {len(weight)} classes")
@@ -79,7 +81,7 @@ def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, ki
     rows = []
     for kind in kinds:
         for reduction in reductions:
-            for integer in (False, True):
+            for integer in integers:
                 screener = train(weight, bias, training, weight.shape[1] // reduction, kind, integer=integer, seed=seed)
                 selections = {("top", count): (lambda scores, count=count: greatest(scores, count)) for count in counts}
                 if integer:

@@ -45,52 +45,6 @@ def _tell(line):
     print(line, file=sys.stderr, flush=True)
 
 
-def _language_model(args, training, count):
-    """(weight, bias, vectors to train on, name -> vectors to measure on) of SmolLM2's output layer."""
-    import numpy as np
-
-    from golden.enmc.screening_study import Vectors
-    from golden.workloads.hidden import domain_texts, passages
-    from golden.workloads.smollm2 import MAX_TOKENS, SmolLm2
-    from golden.workloads.text import read_text
-
-    if not 2 <= args.tokens <= MAX_TOKENS:
-        raise ValueError(f"tokens = {args.tokens} is not allowed: it must be from 2 to {MAX_TOKENS}")
-    own = None if args.text is None else read_text(args.text)
-    texts = {name: (domain_texts(name), count) for name in ("evaluation", "licence")}
-    if own is not None:
-        texts["own"] = ([own], 1)
-    model = SmolLm2.load(_tell)
-    trained = passages(model, domain_texts("calibration"), args.tokens, training, _tell)
-    measured = {name: passages(model, sources, args.tokens, number, _tell)
-                for name, (sources, number) in texts.items()}
-    sets = {name: Vectors(found.vectors, found.targets) for name, found in measured.items()}
-    return model.output_weight, np.zeros(len(model.output_weight), np.float32), trained.vectors, sets
-
-
-def _reader(args, training, count):
-    """The same of RapidOCR's: measured where the full layer sees a character; what is right is not known."""
-    import numpy as np
-
-    from golden.enmc.screener_training import classifier_scores
-    from golden.enmc.screening_study import Vectors
-    from golden.workloads.lines import page_lines, rendered_lines
-    from golden.workloads.rapidocr import Recogniser
-
-    if args.text is not None:
-        raise ValueError("text is not allowed with the model rapidocr")
-    lines = {"evaluation": rendered_lines("evaluation", count), "page": page_lines(_tell)}
-    model = Recogniser.load(_tell)
-    weight, bias = model.output_weight, model.output_bias
-    sets = {}
-    for name, pairs in lines.items():
-        vectors = np.concatenate(model.vectors([image for image, _ in pairs], _tell))
-        vectors = vectors[classifier_scores(weight, bias, vectors).argmax(1) > 0]
-        sets[name] = Vectors(vectors, np.full(len(vectors), -1))
-    trained = model.vectors([image for image, _ in rendered_lines("calibration", training)], _tell)
-    return weight, bias, np.concatenate(trained), sets
-
-
 def _print(results):
     print(f"{results['classes']} classes of {results['hidden']} inputs; {results['training_vectors']} training vectors")
     for name, full in results["sets"].items():
@@ -109,19 +63,24 @@ def _print(results):
 def run(args):
     from golden.enmc.screening_study import REDUCTIONS, study
     from golden.enmc.screener_training import KINDS, centred_layer
+    from resilin.enmc.workload import language_model, reader
     from resilin.files import check_folder, write_files
 
     check_folder(args.output)
     training, count, candidates = _DEFAULTS[args.model]
-    load = _language_model if args.model == "smollm2" else _reader
-    weight, bias, vectors, sets = load(args, args.training or training, args.passages or count)
+    training, count = args.training or training, args.passages or count
+    if args.model == "smollm2":
+        loaded = language_model(training, count, args.tokens, args.text, _tell)
+    elif args.text is not None:
+        raise ValueError("text is not allowed with the model rapidocr")
+    else:
+        loaded = reader(training, count, _tell)
     for reduction in args.reduction or ():
-        if reduction > weight.shape[1]:
-            raise ValueError(f"reduction = {reduction} is not allowed: it must be at most {weight.shape[1]}, the "
-                             "width of a hidden vector")
+        loaded.features(reduction)
+    weight, bias = loaded.weight, loaded.bias
     if not args.not_centred:
         weight, bias = centred_layer(weight, bias)
-    results = study(weight, bias, vectors, sets, tuple(args.candidates or candidates),
+    results = study(weight, bias, loaded.training, loaded.sets, tuple(args.candidates or candidates),
                     tuple(args.reduction or REDUCTIONS), tuple(args.projection or KINDS), progress=_tell)
     results = {"model": args.model, "centred": not args.not_centred, **results}
     files = write_files(args.output, {f"{args.model}.json": json.dumps(results, indent=2) + "\n"})
