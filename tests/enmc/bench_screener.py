@@ -12,8 +12,10 @@ from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
-from sim.stream import StallProfile, pack
-from sim.timed import TimedDriver, TimedMonitor
+from sim.stream import StallProfile, StreamDriver, StreamMonitor, pack
+from sim.timed import TimedMonitor
+
+from .lockstep_screener import Lockstep
 
 POINTS = [
     *(f"SCREEN of {items} items" for items in range(1, 5)), "SCREEN of one group", "SCREEN of all groups",
@@ -36,8 +38,8 @@ def hit(point, reached=True):
 class Dram:
     """Answers requests in order from ``bursts``, address -> integer.
 
-    ``latency()``: cycles from request to burst, at least 1; ``stall`` of the requests. ``requested``, ``arrived``:
-    cycles of the transfers.
+    ``latency()``: cycles from request to burst, at least 1; ``stall`` of the requests. ``requested``: cycles of the
+    transfers.
     """
 
     name = "DRAM"
@@ -46,7 +48,7 @@ class Dram:
         self.dut, self.bench, self.latency = dut, bench, latency
         self.stall = stall or StallProfile.none()
         self.bursts = {}
-        self.requested, self.arrived = [], []
+        self.requested = []
         self.reset()
         bench.add(self)
 
@@ -63,7 +65,6 @@ class Dram:
         if self.queue and self.queue[0][0] <= cycle + 1:
             _, burst = self.queue.popleft()
             self.dut.responses.value = burst << 1 | 1
-            self.arrived.append(cycle + 1)
             moved = True
         else:
             # Nonsense that must not be looked at.
@@ -86,38 +87,6 @@ class Dram:
         return f"{len(self.queue)} bursts on the way, {len(self.requested)} asked for"
 
 
-class Busy:
-    """Watches the three busy signals. ``falls``: cycles in which ``busy`` is 0 for the first time after it was 1."""
-
-    name = "busy"
-
-    def __init__(self, dut, bench):
-        self.dut, self.falls = dut, []
-        self.reset()
-        bench.add(self)
-
-    def tick(self, cycle):
-        busy, mac, filter_ = (int(handle.value) for handle in (self.dut.busy, self.dut.mac_busy, self.dut.filter_busy))
-        assert busy == mac | filter_, f"busy = {busy} at cycle {cycle}"
-        hit("FILTER beside SCREEN", mac & filter_)
-        if self.before and not busy:
-            self.falls.append(cycle)
-        self.before = busy
-        return False
-
-    def reset(self):
-        self.before = 0
-
-    async def drain(self):
-        """Nothing is queued here."""
-
-    def finish(self):
-        assert not self.before, "busy at the end"
-
-    def status(self):
-        return f"{'' if self.before else 'not '}busy"
-
-
 class Harness:
     """Queues jobs, and what the golden model says they give; writes and reads the buffers while nothing runs."""
 
@@ -133,16 +102,15 @@ class Harness:
         """Clock, reset, memory, driver, monitors; the others are stall profiles."""
         self.bench = await start(self.dut, timeout=3000)
         self.dram = Dram(self.dut, self.bench, latency, requests)
-        self.busy = Busy(self.dut, self.bench)
         layout = self.ctx.layout
-        self.driver = TimedDriver(self.dut, "jobs", stall=jobs, layout=layout("jobs"))
+        self.driver = StreamDriver(self.dut, "jobs", stall=jobs, layout=layout("jobs"))
         self.results = Scoreboard("results", lanes={"data": 32, "stored": 1, "valid_mask": 1}, bench=self.bench)
         self.indices = Scoreboard("indices", bench=self.bench)
         self.words = TimedMonitor(self.dut, "results", stall=results, layout=layout("results"),
                                   callback=self.results.check)
-        self.found = TimedMonitor(self.dut, "indices", stall=indices, layout=layout("indices"),
-                                  callback=self.indices.check)
+        StreamMonitor(self.dut, "indices", stall=indices, layout=layout("indices"), callback=self.indices.check)
         self.set(ScreenerSettings(classes=64))
+        self.lockstep = Lockstep(self, lambda: hit("FILTER beside SCREEN"), self.ctx.options.get("deeper", 0))
 
     def set(self, settings):
         """Registers; nothing may run."""
@@ -228,6 +196,7 @@ class Harness:
                                  "valid_mask": valid, "word": word})
         self.indices.expect_many({"item": item, "class_index": number} for item, number in filtered.candidates)
         entries = filtered.valid & ~filtered.stored
+        self.lockstep.filter(zip(np.flatnonzero(entries), filtered.candidates))
         hit("no candidate", not entries.any())
         hit("all are candidates", entries.all())
         hit("ragged classes", 0 < settings.classes - first_class < item_entries(settings.items))
@@ -238,7 +207,6 @@ class Harness:
         hit("score 0", (filtered.valid & (model.psum == 0)).any())
         size = np.abs(model.psum)
         hit("rounded to even", ((size >= 1 << 24) & (size < 1 << 25) & (size & 1 == 1)).any())
-        return np.flatnonzero(entries)
 
     def alone(self, op):
         """MUL_ADD, ADD or MUL."""

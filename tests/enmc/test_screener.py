@@ -1,11 +1,10 @@
-"""The Screener against its golden model, bit for bit, and against its cycle model, cycle for cycle."""
+"""The Screener against its golden model, bit for bit, and against its cycle model, in every cycle of all tests."""
 
 import cocotb
 import numpy as np
 import pytest
 
 from golden.enmc.screener import Buffer, ScreenerSettings
-from golden.enmc.screener_timing import ScreenerTiming
 from hw.config import ConfigError
 from hw.enmc.screener import ScreenerConfig
 from resilin.simulate import simulate
@@ -25,13 +24,6 @@ PROFILES = {
     "adversarial": lambda rng: dict(latency=lambda: rng.randrange(1, 30), **{
         name: StallProfile.adversarial(rng) for name in ("requests", "jobs", "results", "indices")}),
 }
-
-
-def timing(config):
-    """The cycle model of a configuration."""
-    return ScreenerTiming(weight_bursts=config.weight_bursts, finish_lanes=config.finish_lanes,
-                          filter_lanes=config.filter_lanes, convert_stages=config.convert_stages,
-                          mac_latency=len(config.plan.cuts))
 
 
 @cocotb.test()
@@ -138,64 +130,6 @@ async def corners(dut):
 
 
 @cocotb.test()
-async def cycles(dut):
-    """Every job is taken, every burst asked for, every word of results given, in the cycle that the model says."""
-    h = Harness(dut)
-    random = h.ctx.random
-    choice = {"latency": lambda: 10}
-    await h.start(latency=lambda: choice["latency"]())
-    latencies = (lambda: 10, lambda: 1, lambda: random.choice([1, 12]), lambda: random.randrange(1, 60))
-    for latency in latencies * 2:
-        choice["latency"] = latency
-        h.set(h.random_settings())
-        await h.random_loads()
-        model = timing(h.config)
-        jobs, burst, word = len(h.driver.times), len(h.dram.requested), len(h.words.times)
-        works = []
-        for _ in range(7):
-            kind = h.rng.random()
-            if kind < .5:
-                bursts = h.random_bursts()
-                h.screen(bursts)
-                works.append(("screen", len(bursts)))
-            elif kind < .85:
-                works.append(("filter", h.filter(h.random_first_class())))
-            else:
-                op = str(h.rng.choice(["MUL_ADD", "ADD", "MUL"]))
-                h.alone(op)
-                works.append(("alone", model.mul_add_cycles if op == "MUL_ADD" else model.nibble_cycles))
-        await h.settle()
-
-        def memory(cycle):
-            nonlocal burst
-            at = h.dram.requested[burst]
-            assert at == cycle, f"burst {burst} is asked for at {at}, not {cycle}"
-            burst += 1
-            return cycle, h.dram.arrived[burst - 1]
-
-        ends = []
-        for (kind, what), offered in zip(works, h.driver.times[jobs:], strict=True):
-            # The first one came when it came; the others wait at the input.
-            offered = offered if not ends else 0
-            if kind == "screen":
-                times = model.screen(offered, items=h.settings.items, chunks=h.settings.chunks, groups=what,
-                                     memory=memory)
-                accepted, end = times.accepted, times.done + 1
-            elif kind == "filter":
-                times = model.filter(offered, what)
-                accepted, end = times.accepted, times.end
-                assert h.words.times[word:word + 4] == times.results, "results"
-                word += 4
-            else:
-                accepted, end = model.alone(offered, cycles=what)
-            assert h.driver.times[jobs] == accepted, f"{kind} is taken at {h.driver.times[jobs]}, not {accepted}"
-            jobs += 1
-            ends.append(end)
-        assert h.busy.falls[-1] == max(ends), "end"
-    await h.bench.finish()
-
-
-@cocotb.test()
 async def full_rate(dut):
     """One item, bursts in a constant time: no bubble between tiles, and as fast as the buffer's depth allows."""
     h = Harness(dut)
@@ -266,6 +200,11 @@ def test_bit_exact(preset, overrides):
 def test_wrong_expectation_fails():
     with pytest.raises(AssertionError, match="field data, lane 0"):
         simulate("screener", preset="small", options={"corrupt": True}, testcase="full_rate")
+
+
+def test_wrong_cycles_fail():
+    with pytest.raises(AssertionError, match=r"cycle \d+: .* expected"):
+        simulate("screener", preset="small", options={"deeper": 1}, testcase="full_rate")
 
 
 def test_missing_point_fails():

@@ -1,11 +1,13 @@
 """The Screener's golden model and cycle model: worked examples, the layer's algorithm, refusals, rates."""
 
+import collections
+
 import numpy as np
 import pytest
 
 from golden.enmc.layout import pack_items, pack_screening
 from golden.enmc.screener import Buffer, Screener, ScreenerSettings, item_entries
-from golden.enmc.screener_timing import ScreenerTiming
+from golden.enmc.screener_timing import FilterJob, ScreenerTiming, ScreenJob
 from golden.enmc.screening import approximate_scores
 
 
@@ -105,20 +107,27 @@ def test_golden_refuses():
 
 def screening_rate(latency, *, items=1, chunks=9, tiles=30, candidates=(), **sizes):
     """Bursts a cycle over many tiles, each with its FILTER, from a memory that takes ``latency`` cycles a burst."""
-    timing = ScreenerTiming(**sizes)
-    arrivals = [0]
-
-    def memory(cycle):
-        arrivals.append(max(cycle + latency, arrivals[-1] + 1))
-        return cycle, arrivals[-1]
-
-    groups, done = item_entries(items) // 8, []
-    for _ in range(tiles):
-        times = timing.screen(0, items=items, chunks=chunks, groups=groups, memory=memory)
-        timing.filter(0, candidates)
-        done.append(times.done)
+    timing, groups = ScreenerTiming(**sizes), item_entries(items) // 8
+    timing.items, timing.chunks = items, chunks
+    steps = [[] for _ in range(64 // timing.filter_lanes)]
+    for entry in candidates:
+        steps[entry // timing.filter_lanes].append((0, entry))
+    jobs = collections.deque([ScreenJob(0, groups), FilterJob(steps)] * tiles)
+    coming, ends, now = collections.deque(), [], 0
+    while len(ends) < tiles:
+        taken = timing.takes(jobs[0], True) if jobs else False
+        requested, response = timing.request is not None, bool(coming) and coming[0] == now
+        if response:
+            coming.popleft()
+        if requested:
+            coming.append(now + latency)
+        if timing.result == 3:
+            ends.append(now)
+        timing.step(jobs.popleft() if taken else None, requested=requested, response=response,
+                    result_taken=timing.result is not None, index_taken=timing.index is not None)
+        now += 1
     # The first tiles find an empty pipeline.
-    return groups * (chunks + 1) * (tiles - 11) / (done[-1] - done[10])
+    return groups * (chunks + 1) * (tiles - 11) / (ends[-1] - ends[10])
 
 
 def test_rates_by_depth():
