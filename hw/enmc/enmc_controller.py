@@ -76,14 +76,12 @@ class EnmcController(wiring.Component):
     screener_jobs, executor_jobs, ranges, memory_jobs: Out(streams of :class:`ScreenerJob`, :class:`HostJob`,
         :class:`CandidateRange`, :class:`MemoryJob`)
     flush: Out(1), to the InstructionGenerator: groups of fewer than four candidates too
-    executor_clear: Out(1), buffers 2, 3 and 5 become zero; clear: Out(1), CLR: everything in the units does, which
-        then are at rest
+    clear: Out(1), CLR: everything in the units, which are at rest then, becomes zero
     memory_wanted: Out(1), enables the DramController
     screener_settings, candidate_settings, result_settings: Out(settings of :mod:`hw.enmc.enmc_types`); they change
         while no unit works
     maxima: In(4 x 32), maximum_write: Out(:class:`MaximumWrite`): MAX of the items; sum: In(32), sum_write:
         Out(:class:`SumWrite`): SUM; counts: In(4 x 32), candidates computed
-    computed: In(1), an accurate result
     store_dropped, result_dropped: In(1), a STR's, a candidate's write was outside of WRITE_LOW to WRITE_HIGH
     burst_read, burst_written: In(1), the DramController's
     output_index: Out(2), output_word: In(512): reads the OUTPUT buffer; the word comes a cycle after its index
@@ -95,11 +93,11 @@ class EnmcController(wiring.Component):
             "host": In(ChipPort()), "reply": Out(PHASES), "chips": Out(ChipPort()), "units": In(UnitState),
             "screener_jobs": Out(stream.Signature(ScreenerJob)), "executor_jobs": Out(stream.Signature(HostJob)),
             "ranges": Out(stream.Signature(CandidateRange)), "memory_jobs": Out(stream.Signature(MemoryJob)),
-            "flush": Out(1), "executor_clear": Out(1), "clear": Out(1), "memory_wanted": Out(1),
+            "flush": Out(1), "clear": Out(1), "memory_wanted": Out(1),
             "screener_settings": Out(ScreenerSettings), "candidate_settings": Out(CandidateSettings),
             "result_settings": Out(ResultSettings), "maxima": In(data.ArrayLayout(32, ITEMS)),
             "maximum_write": Out(MaximumWrite), "sum": In(32), "sum_write": Out(SumWrite),
-            "counts": In(data.ArrayLayout(32, ITEMS)), "computed": In(1),
+            "counts": In(data.ArrayLayout(32, ITEMS)),
             "store_dropped": In(1), "result_dropped": In(1), "burst_read": In(1), "burst_written": In(1),
             "output_index": Out(2), "output_word": In(WORD_BITS),
         })
@@ -135,15 +133,14 @@ class EnmcController(wiring.Component):
             errors.eq(meaning.errors | checks.errors), refused.eq(errors.any()),
             dispatch.valid.eq(checks.checked), dispatch.instruction.eq(instruction), dispatch.kind.eq(meaning.kind),
             dispatch.op.eq(meaning.op), dispatch.refused.eq(refused), dispatch.more.eq(waits),
-            dispatch.number.eq(executed), dispatch.units.eq(units), dispatch.computed.eq(self.computed),
+            dispatch.number.eq(executed), dispatch.units.eq(units),
             waits.eq(port.waiting | port.valid | fifo.level.any() | valid), done.eq(dispatch.leave & ~refused),
             *(flag.eq(done & (meaning.kind == kind)) for kind, flag in is_.items()),
             self.clear.eq(is_[Kind.CLR]),
         ]
         for name in ("screener_jobs", "executor_jobs", "ranges", "memory_jobs"):
             connect(m, getattr(dispatch, name), wiring.flipped(getattr(self, name)))
-        m.d.comb += [getattr(self, name).eq(getattr(dispatch, name)) for name in
-                     ("flush", "executor_clear", "memory_wanted")]
+        m.d.comb += [self.flush.eq(dispatch.flush), self.memory_wanted.eq(dispatch.memory_wanted)]
         with m.If(dispatch.leave):
             m.d.sync += [executed.eq(executed + 1), returned.eq(is_[Kind.RETURN])]
             with m.If(instruction.command[_OPCODE_LOW:] != _INIT_OPCODE):

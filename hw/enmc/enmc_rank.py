@@ -124,7 +124,7 @@ class EnmcRank(wiring.Component):
             load_store.write_high.eq(controller.result_settings.write_high),
             load_store.output_stored.eq(output.read_stored),
         ]
-        self._state(m, controller, screener, generator, executor, output, writer, load_store, arbiter, dram, accurate)
+        self._state(m, controller, screener, generator, executor, output, writer, load_store, arbiter, dram)
         return m
 
     def _chips(self, m, controller, dram, arbiter):
@@ -142,7 +142,7 @@ class EnmcRank(wiring.Component):
             m.d.comb += self.chips.command[phase].eq(Mux(dram.idle, host.command[phase], own.command[phase]))
 
     @staticmethod
-    def _state(m, controller, screener, generator, executor, output, writer, load_store, arbiter, dram, accurate):
+    def _state(m, controller, screener, generator, executor, output, writer, load_store, arbiter, dram):
         units = controller.units
         # From a group's first micro-instruction until the Executor has given its results.
         computing = Signal()
@@ -158,7 +158,7 @@ class EnmcRank(wiring.Component):
             units.candidates_left.eq(~generator.empty), units.memory_busy.eq(load_store.busy),
             units.memory_idle.eq(dram.idle & ~arbiter.busy),
             controller.maxima.eq(output.maximum), controller.sum.eq(executor.sum),
-            controller.counts.eq(writer.counts), controller.computed.eq(accurate),
+            controller.counts.eq(writer.counts),
             controller.store_dropped.eq(load_store.dropped), controller.result_dropped.eq(writer.error),
             controller.burst_read.eq(dram.responses.valid), controller.burst_written.eq(arbiter.written),
             controller.output_word.eq(output.query_data),

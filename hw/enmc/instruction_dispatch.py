@@ -69,10 +69,9 @@ class InstructionDispatch(wiring.Component):
     more: In(1), further instructions wait
     number: In(32), its number
     leave: Out(1), the instruction is done or handed over
-    units: In(:class:`UnitState`); computed: In(1), an accurate result
+    units: In(:class:`UnitState`)
     screener_jobs, executor_jobs, ranges, memory_jobs: Out(streams of :mod:`hw.enmc.enmc_types`)
     flush: Out(1), groups of fewer than four candidates are to be computed
-    executor_clear: Out(1), buffers 2, 3 and 5 become zero
     store: Out(:class:`StoreTag`)
     memory_wanted: Out(1), the logic needs the chips
     quiet: Out(1), no unit works; candidates may wait for company
@@ -83,11 +82,10 @@ class InstructionDispatch(wiring.Component):
         self.holding = Signal()  # a job waits for the load-store unit; an attribute for the proof's sake
         super().__init__({
             "valid": In(1), "instruction": In(Instruction), "kind": In(Kind), "op": In(3), "refused": In(1),
-            "more": In(1), "number": In(32), "leave": Out(1), "units": In(UnitState), "computed": In(1),
+            "more": In(1), "number": In(32), "leave": Out(1), "units": In(UnitState),
             "screener_jobs": Out(stream.Signature(ScreenerJob)), "executor_jobs": Out(stream.Signature(HostJob)),
             "ranges": Out(stream.Signature(CandidateRange)), "memory_jobs": Out(stream.Signature(MemoryJob)),
-            "flush": Out(1), "executor_clear": Out(1), "store": Out(StoreTag), "memory_wanted": Out(1),
-            "quiet": Out(1),
+            "flush": Out(1), "store": Out(StoreTag), "memory_wanted": Out(1), "quiet": Out(1),
         })
 
     def elaborate(self, platform):
@@ -114,14 +112,12 @@ class InstructionDispatch(wiring.Component):
         with m.Elif(~units.generator_busy):
             m.d.sync += range_job.eq(0)
 
-        no_candidates, uses_executor, clean = Signal(), Signal(), self._clean(m, kinds[Kind.CLR])
-        executor_free = Signal()
+        no_candidates, uses_executor, executor_free = Signal(), Signal(), Signal()
         m.d.comb += [
             no_candidates.eq(~units.filter_busy & ~units.generator_busy & ~units.candidates_left),
             uses_executor.eq(kinds[Kind.EXECUTOR] | kinds[Kind.MEMORY] & (used & _EXECUTOR).any()),
             executor_free.eq(no_candidates & (~units.executor_busy | host_job & kinds[Kind.EXECUTOR])
                              & ~(kinds[Kind.EXECUTOR] & (memory.mask & _EXECUTOR).any())),
-            self.executor_clear.eq(uses_executor & executor_free & ~clean),
         ]
         ends = Signal()  # BARRIER, RETURN, CLR
         m.d.comb += [
@@ -131,11 +127,10 @@ class InstructionDispatch(wiring.Component):
             self.flush.eq((ends | uses_executor) & ~units.filter_busy & units.candidates_left),
             screener.valid.eq(kinds[Kind.SCREENER] & Mux(
                 is_filter, ~(memory.mask & _FILTER).any() & ~host_job & ~range_job, ~(memory.mask & _SCREENER).any())),
-            executor.valid.eq(kinds[Kind.EXECUTOR] & executor_free & clean),
+            executor.valid.eq(kinds[Kind.EXECUTOR] & executor_free),
             self.ranges.valid.eq(kinds[Kind.CANDIDATES] & ~units.filter_busy & ~host_job
                                  & ~(memory.mask & _EXECUTOR).any()),
-            memory.take.eq(kinds[Kind.MEMORY] & ~memory.holding
-                           & (~uses_executor | executor_free & clean)),
+            memory.take.eq(kinds[Kind.MEMORY] & ~memory.holding & (~uses_executor | executor_free)),
             self.leave.eq(
                 screener.valid & screener.ready | executor.valid & executor.ready
                 | self.ranges.valid & self.ranges.ready | memory.take | kinds[Kind.NOP]
@@ -149,15 +144,6 @@ class InstructionDispatch(wiring.Component):
             for port in (screener, executor, self.ranges, self.memory_jobs):
                 assert_hold(m, port)
         return m
-
-    def _clean(self, m, is_clear):
-        """Whether buffers 2, 3 and 5 hold what instructions put there: no candidate was computed since."""
-        clean = Signal(init=1)
-        with m.If(self.computed):
-            m.d.sync += clean.eq(0)
-        with m.Elif(self.executor_clear | self.leave & is_clear):
-            m.d.sync += clean.eq(1)
-        return clean
 
     def _memory(self, m, wanted, moves):
         """The load-store unit's next job: the buffers of the instruction, and a place for its job to wait in.

@@ -81,9 +81,10 @@ class LoadStoreUnit(wiring.Component):
             m.d.sync += asked.eq(asked + 1)
 
         word, mask = self._word(m, job, index)
+        # The place is known a cycle before its word.
         far, allowed = self._place(m, job, done), Signal()
+        m.d.sync += allowed.eq((far >= self.write_low) & (far < self.write_high))
         m.d.comb += [
-            allowed.eq((far >= self.write_low) & (far < self.write_high)),
             self.writes.valid.eq(self.busy & is_store & shown & allowed), self.writes.p.address.eq(far),
             self.writes.p.data.eq(word), self.writes.p.mask.eq(mask),
             self.dropped.eq(self.busy & is_store & shown & ~allowed),

@@ -24,7 +24,7 @@ POINTS = [
     *(f"{name} done" for name in FORMS), *(f"{name} refused" for name in INSTRUCTIONS if name != "QUERY"),
     *(f"error {error.name}" for error in Error), "error of a store", "error of a result", "error after a weak one",
     "later errors saturate", *(f"QUERY {name}" for name in REGISTERS), "QUERY refused", "WRITE_LOW locked",
-    *(f"phase {phase}" for phase in range(4)), "jobs side by side", "flushed group", "Executor's buffers cleared",
+    *(f"phase {phase}" for phase in range(4)), "jobs side by side", "flushed group",
     "back to back", "host's commands pass", "host's commands held back", "owner changes", "reset in mid-work",
     "whole FIFO", "answer across cycles",
 ]

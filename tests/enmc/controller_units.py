@@ -64,12 +64,10 @@ class Units:
         self.queues = [0] * 4
         self.group = None  # (item, results left, cycles left)
         self.finding = collections.deque()  # candidates that FILTER still gives
-        self.dirty = False
         self.idle_cycles = 9
         self.hold = False
         self.computed = [0] * 4
         self.last_fence = self.store_dropped = 0
-        self.result = False
         self.drive()
 
     def finish(self):
@@ -99,7 +97,6 @@ class Units:
             assert not any(self.inside.values()), f"{job} came while there was work: {self.status()}"
         if EXECUTOR & job.used and not job.filters and unit != "ranges":
             assert not any(self.queues) and self.group is None and not self.finding, "candidates are left"
-            assert not self.dirty, "buffers of the Executor were not cleared"
         self.inside[unit].append(job)
         self.left[unit] = self.left[unit] or self.time() + 1  # the cycle after the transfer is the first of its time
 
@@ -129,14 +126,8 @@ class Units:
                          ("screener_settings", "candidate_settings", "result_settings"))
         assert settings == self.settings or not self.worked, "settings change while a unit works"
         self.settings = settings
-        if int(dut.executor_clear.value):
-            assert self.dirty and self.group is None and not any(self.queues), "buffers are cleared without need"
-            assert not any(EXECUTOR & job.used for jobs in self.inside.values() for job in jobs), "cleared in use"
-            self.dirty = False
-            self.hit("Executor's buffers cleared")
         if int(dut.clear.value):
             assert not self.working() and not any(self.queues), "CLR does not wait"
-            self.dirty = False
             self.computed = [0] * 4
 
     def _end(self, unit):
@@ -172,7 +163,6 @@ class Units:
                 self._end(unit)
 
     def _candidates(self, flush):
-        self.result = False
         if self.group is None:
             ready = [item for item in range(4) if self.queues[item] >= (1 if flush else GROUP)]
             if ready and not self.inside["executor"]:
@@ -188,9 +178,7 @@ class Units:
         if left:
             self.group[2] -= 1
         elif count:
-            self.result = True
             self.computed[item] += 1
-            self.dirty = True
             self.group[1] -= 1
         else:
             self.group = None
@@ -210,5 +198,4 @@ class Units:
         self.owned = not flags["memory_idle"]
         self.dut.units.value = pack(self.layout, {name: int(flag) for name, flag in flags.items()})
         self.dut.store_dropped.value = self.store_dropped
-        self.dut.computed.value = int(self.result)
         self.dut.counts.value = sum(count << 32 * item for item, count in enumerate(self.computed))

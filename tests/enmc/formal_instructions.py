@@ -123,7 +123,7 @@ class StageProof(wiring.Component):
 
 
 class DispatchProof(wiring.Component):
-    """What is refused, or is not there, reaches no unit and clears nothing; one instruction goes to one place.
+    """What is refused, or is not there, reaches no unit; one instruction goes to one place.
 
     Units do and take what they like, but never start work by themselves.
     """
@@ -131,7 +131,7 @@ class DispatchProof(wiring.Component):
     def __init__(self):
         super().__init__({
             "valid": In(1), "command": In(COMMAND_BITS), "operand": In(OPERAND_BITS), "kind": In(Kind), "op": In(3),
-            "refused": In(1), "units": In(UnitState), "computed": In(1), "ready": In(4), "more": In(1),
+            "refused": In(1), "units": In(UnitState), "ready": In(4), "more": In(1),
         })
 
     def elaborate(self, platform):
@@ -140,7 +140,7 @@ class DispatchProof(wiring.Component):
         m.d.comb += [
             dispatch.valid.eq(self.valid), dispatch.instruction.command.eq(self.command),
             dispatch.instruction.operand.eq(self.operand), dispatch.kind.eq(self.kind), dispatch.op.eq(self.op),
-            dispatch.refused.eq(self.refused), dispatch.units.eq(self.units), dispatch.computed.eq(self.computed),
+            dispatch.refused.eq(self.refused), dispatch.units.eq(self.units),
             dispatch.more.eq(self.more), Assume(self.kind.as_value() < len(Kind)),
         ]
         streams = (dispatch.screener_jobs, dispatch.executor_jobs, dispatch.ranges, dispatch.memory_jobs)
@@ -148,7 +148,7 @@ class DispatchProof(wiring.Component):
             m.d.comb += one.ready.eq(self.ready[index])
         at_once = [one.valid for one in streams[:3]]
         with m.If(~self.valid | self.refused):
-            m.d.comb += Assert(~_any(at_once) & ~dispatch.executor_clear & ~dispatch.flush)
+            m.d.comb += Assert(~_any(at_once) & ~dispatch.flush)
         m.d.comb += [Assert(self.valid | ~dispatch.leave), Assert(at_once[0] + at_once[1] + at_once[2] <= 1)]
         # A job of the load-store unit comes from an instruction of its kind that left.
         left = Signal(8)
