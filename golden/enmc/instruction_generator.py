@@ -4,12 +4,15 @@ import collections
 import dataclasses
 import enum
 
-__all__ = ["CandidateOp", "CandidateSettings", "CandidateStep", "GROUP", "Group", "InstructionGenerator", "TILE",
-           "group_steps"]
+__all__ = ["CandidateOp", "CandidateSettings", "CandidateStep", "GROUP", "Group", "InstructionGenerator",
+           "LAST_ADDRESS", "TILE_WORDS", "group_steps"]
 
-#: Candidates of a group; words of features loaded at a time; items.
-GROUP, TILE, ITEMS = 4, 4, 4
-_ADDRESSES = 1 << 30
+#: Candidates of a group; items.
+GROUP, ITEMS = 4, 4
+#: Words of a row that can be read at a time.
+TILE_WORDS = (4, 8, 16)
+#: Of a burst; an address beyond it is this one.
+LAST_ADDRESS = (1 << 30) - 1
 _CLASSES = 1 << 32
 
 
@@ -17,8 +20,7 @@ class CandidateOp(enum.IntEnum):
     """Micro-instructions; what they do: ``hw/enmc/candidate_step.py``, docs/enmc/enmc_executor.md."""
 
     LOAD_FEATURE = 0
-    MAC = 1
-    REDUCE = 2
+    LOAD_ROW = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +32,8 @@ class CandidateSettings:
     feature_base: int
 
     def __post_init__(self):
-        for name, low, high in (("row_base", 0, _ADDRESSES - 1), ("row_bursts", 1, 4095),
-                                ("feature_base", 0, _ADDRESSES - 1)):
+        for name, low, high in (("row_base", 0, LAST_ADDRESS), ("row_bursts", 1, 4095),
+                                ("feature_base", 0, LAST_ADDRESS)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} = {getattr(self, name)} is not allowed: it must be from {low} to {high}")
 
@@ -44,8 +46,7 @@ class CandidateStep:
     address: int = 0
     count: int = 0
     slot: int = 0
-    word: int = 0
-    first: bool = False
+    last: bool = False
     item: int = 0
     classes: tuple = ()
 
@@ -66,26 +67,30 @@ class Group:
 
 def _address(exact):
     """A burst address; beyond the last one: the last one, which no rank has."""
-    return min(exact, _ADDRESSES - 1)
+    return min(exact, LAST_ADDRESS)
 
 
-def group_steps(group, settings):
-    """The micro-instructions of a :class:`Group`.
+def group_steps(group, settings, tile_words):
+    """The micro-instructions of a :class:`Group`, ``tile_words`` (4, 8, 16; else ``ValueError``) words of a row at a
+    time.
 
-    For each tile of up to 4 words of the item's features: LOAD_FEATURE; for each of its words, for each candidate: MAC
-    of the word of its row. Then REDUCE. Rows are at row_base + class * row_bursts, features at feature_base +
-    item * row_bursts; an address above 2^30 - 1 is 2^30 - 1.
+    For each tile of up to ``tile_words`` words: LOAD_FEATURE of the item's features (``slot``: that of the last
+    candidate; ``last``: it is the group's last tile), then for each candidate LOAD_ROW of its row's words. Rows are at
+    row_base + class * row_bursts, features at feature_base + item * row_bursts; an address above 2^30 - 1 is 2^30 - 1.
     """
+    if tile_words not in TILE_WORDS:
+        raise ValueError(f"tile_words = {tile_words!r} is not allowed: tile_words must be one of {TILE_WORDS}")
     rows = [settings.row_base + number * settings.row_bursts for number in group.classes]
     features = settings.feature_base + group.item * settings.row_bursts
     steps = []
-    for tile in range(0, settings.row_bursts, TILE):
-        words = min(TILE, settings.row_bursts - tile)
-        steps.append(CandidateStep(CandidateOp.LOAD_FEATURE, address=_address(features + tile), count=words))
-        steps += [CandidateStep(CandidateOp.MAC, address=_address(row + tile + word), slot=slot, word=word,
-                                first=tile + word == 0)
-                  for word in range(words) for slot, row in enumerate(rows)]
-    return [*steps, CandidateStep(CandidateOp.REDUCE, count=len(rows), item=group.item, classes=group.classes)]
+    for tile in range(0, settings.row_bursts, tile_words):
+        words = min(tile_words, settings.row_bursts - tile)
+        steps.append(CandidateStep(
+            CandidateOp.LOAD_FEATURE, address=_address(features + tile), count=words, slot=len(rows) - 1,
+            last=tile + words == settings.row_bursts, item=group.item, classes=group.classes))
+        steps += [CandidateStep(CandidateOp.LOAD_ROW, address=_address(row + tile), count=words, slot=slot)
+                  for slot, row in enumerate(rows)]
+    return steps
 
 
 class InstructionGenerator:

@@ -3,19 +3,19 @@
 import dataclasses
 import typing
 
-from amaranth.hdl import Assert, Module, Mux, Signal
+from amaranth.hdl import Assert, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.float32 import MINUS_ZERO
 from hw.arith.float_functions import FloatFunction, FloatFunctions
-from hw.config import Config, field
+from hw.config import field
 from hw.enmc.candidate_fetch import CandidateFetch
-from hw.enmc.candidate_step import GROUP, AccurateResult, CandidateStep
+from hw.enmc.candidate_sequence import CandidateSequence
+from hw.enmc.candidate_step import GROUP, AccurateResult, CandidateStep, TileConfig
 from hw.enmc.enmc_types import ADDRESS_BITS, ITEMS, WORD_BITS, BufferAccess, ExecutorOp, HostJob
 from hw.enmc.executor_datapath import ExecutorDatapath
-from hw.enmc.executor_lane import Addend, Factor
-from hw.enmc.executor_sequence import ExecutorSequence, Operation, Sink
+from hw.enmc.executor_sequence import ExecutorSequence, Operation
 from hw.enmc.function_run import LANES
 from hw.enmc.isa_table import Buffer
 from hw.stream.fifo import Fifo
@@ -30,26 +30,21 @@ RESULTS = GROUP + 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EnmcExecutorConfig(Config):
+class EnmcExecutorConfig(TileConfig):
     """Sizes of the EnmcExecutor."""
 
-    response_words: int = field(32, "bursts of weights that are held or on their way; the first four are WEIGHT_FP32",
-                                min=4, max=64, power_of_two=True)
-    feature_words: int = field(16, "bursts of features that are held or on their way; the first four are FEATURE_FP32",
-                               min=8, max=64, power_of_two=True)
     function_lanes: int = field(2, "lanes that have exp, reciprocal, sigmoid", choices=(1, 2, 4, 8, 16))
     fma_stages: int = field(4, "stages of the multiply-add; a slot is used every fma_stages cycles at most",
                             min=2, max=6)
 
     PRESETS: typing.ClassVar[dict[str, dict]] = {
-        "paper": {}, "small": {"response_words": 8, "feature_words": 8, "function_lanes": 1},
-        "fpga": {"function_lanes": 1},
+        "paper": {}, "small": {"tile_words": 4, "function_lanes": 1}, "fpga": {"function_lanes": 1},
     }
 
     @property
     def memory_bits(self):
-        """Bits of the features (FEATURE_FP32) and of the response buffer (WEIGHT_FP32)."""
-        return (self.feature_words + self.response_words) * WORD_BITS
+        """Bits of two tiles of features (FEATURE_FP32) and of the rows of four slots (WEIGHT_FP32)."""
+        return 2 * self.tile_words * (1 + GROUP) * WORD_BITS
 
     def function_cycles(self, steps, elements):
         """Cycles of a run of a function that takes ``steps`` steps, to the last of its results."""
@@ -79,10 +74,10 @@ class EnmcExecutorConfig(Config):
 class EnmcExecutor(wiring.Component):
     """Sixteen FP32 multiply-adds, a burst of the weights each cycle.
 
-    ``steps`` of candidates become reads. Features go to their ring, weights wait in the response buffer and go into the
-    multiply-adds in order, slot after slot. REDUCE adds the 16 lanes of each slot (level by level, all slots of the
-    group in turn) while the bursts after it come in; the multiply-adds catch up while features come. ``jobs``, the
-    instructions, are taken when nothing else is inside.
+    ``steps`` of candidates become reads: a tile of the features, then of the row of each slot. The multiply-adds go
+    through a tile word by word, slot after slot, as soon as the words are here, while the next tile is read. REDUCE
+    adds the 16 lanes of each slot (level by level, all slots of the group in turn) while bursts come in; the
+    multiply-adds catch up while features come. ``jobs``, the instructions, are taken when nothing else is inside.
 
     Throughput: a burst a cycle for groups of four; :mod:`golden.enmc.enmc_executor_timing` has every cycle. Latency of
     instructions: see docs/enmc/enmc_executor.md. Back-pressure: ``steps``, ``jobs``; ``requests`` and ``results`` may
@@ -98,7 +93,7 @@ class EnmcExecutor(wiring.Component):
     jobs: In(stream of :class:`hw.enmc.enmc_types.HostJob`)
     requests: Out(stream of burst addresses)
     responses: In({valid, data}): bursts, in the order of the requests, at least a cycle after they were taken
-    results: Out(stream of :class:`hw.enmc.candidate_step.AccurateResult`), in the order of the REDUCEs
+    results: Out(stream of :class:`hw.enmc.candidate_step.AccurateResult`), in the order of the groups
     maximum: In(array of FP32), MAX of each item, stable while an instruction is inside
     sum: Out(FP32), SUM; sum_write: In({enable, data}) sets it
     access: :class:`hw.enmc.enmc_types.BufferAccess`, for buffers 2, 3, 5, while not ``busy``
@@ -121,69 +116,35 @@ class EnmcExecutor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.fetch = fetch = CandidateFetch(config.response_words, config.feature_words,
-                                                   assertions=self.assertions)
+        m.submodules.fetch = fetch = CandidateFetch(config.tile_words, assertions=self.assertions)
+        m.submodules.candidates = candidates = CandidateSequence(config.tile_words)
         m.submodules.sequence = sequence = ExecutorSequence()
         m.submodules.datapath = datapath = ExecutorDatapath(config.fma_stages, config.function_lanes,
                                                             assertions=self.assertions)
         wiring.connect(m, fetch.requests, wiring.flipped(self.requests))
-        reducing, multiply = Signal(), Signal()
+        wiring.connect(m, fetch.tiles, candidates.tiles)
         pending = Signal(range(RESULTS + 1))
-        quiet = Signal()
+        operation, quiet = Signal(Operation), Signal()
         m.d.comb += [
             fetch.source.payload.eq(self.steps.payload),
             fetch.source.valid.eq(self.steps.valid & ~sequence.active),
             self.steps.ready.eq(fetch.source.ready & ~sequence.active),
             sequence.jobs.payload.eq(self.jobs.payload), sequence.jobs.valid.eq(self.jobs.valid & ~self.steps.valid),
             self.jobs.ready.eq(sequence.jobs.ready & ~self.steps.valid),
-            fetch.freed.eq(multiply), fetch.arrived.eq(self.responses.valid),
-            quiet.eq(fetch.empty & ~reducing & ~datapath.flying),
+            fetch.arrived.eq(self.responses.valid), fetch.multiplied.eq(candidates.position),
+            candidates.whole.eq(fetch.whole), candidates.arrival.eq(fetch.arrival),
+            candidates.room.eq(pending != RESULTS), candidates.ready.eq(datapath.ready),
+            quiet.eq(fetch.empty & ~candidates.reducing & ~datapath.flying),
             sequence.quiet.eq(quiet), self.busy.eq(~quiet | sequence.active | (pending != 0)),
-        ]
-
-        # Steps in order.
-        step, operation = fetch.steps.p, Signal(Operation)
-        stored = Signal(range(config.response_words + 1))
-        level, slot, last_slot, reduce = Signal(2), Signal(2), Signal(2), Signal()
-        m.d.comb += [
-            multiply.eq(fetch.steps.valid & ~step.reduce & (stored != 0) & ~reducing & datapath.ready),
-            reduce.eq(fetch.steps.valid & step.reduce & ~reducing & (pending + step.slot < RESULTS)),
-            fetch.steps.ready.eq(multiply | reduce),
-        ]
-        with m.If(reducing):
-            with m.If(datapath.ready):
-                m.d.sync += slot.eq(slot + 1)
-                with m.If(slot == last_slot):
-                    m.d.sync += [slot.eq(0), level.eq(level + 1), reducing.eq(level != 3)]
-        with m.Elif(reduce):
-            m.d.sync += [reducing.eq(1), last_slot.eq(step.slot)]
-
-        m.d.comb += [
+            operation.eq(Mux(sequence.active, sequence.operation, candidates.operation)),
             datapath.operation.eq(operation),
-            datapath.issued.eq(multiply | reducing & datapath.ready | sequence.operation_valid & datapath.ready),
-            sequence.operation_ready.eq(datapath.ready), datapath.wipe.eq(multiply | self.clear),
+            datapath.issued.eq(candidates.issued | sequence.operation_valid & datapath.ready),
+            sequence.operation_ready.eq(datapath.ready), datapath.wipe.eq(candidates.multiplies | self.clear),
             datapath.run.eq(sequence.run), datapath.function.eq(sequence.function),
             datapath.limit.eq(sequence.limit), datapath.base.eq(sequence.base), sequence.done.eq(datapath.done),
         ]
-        with m.If(sequence.active):
-            m.d.comb += operation.eq(sequence.operation)
-        with m.Elif(reducing):
-            m.d.comb += [
-                operation.operands.slot.eq(slot), operation.operands.a.eq(Factor.PSUM),
-                operation.operands.b.eq(Factor.CONSTANT), operation.operands.c.eq(Addend.OTHER),
-                operation.target.eq(slot), operation.level.eq(level), operation.lanes.eq(LANES),
-                operation.sink.eq(Mux(level == 3, Sink.RESULT, Sink.PSUM)),
-            ]
-        with m.Else():
-            m.d.comb += [
-                operation.operands.slot.eq(step.slot), operation.operands.a.eq(Factor.WEIGHT),
-                operation.operands.b.eq(Factor.FEATURE),
-                operation.operands.c.eq(Mux(step.first, Addend.CONSTANT, Addend.PSUM)),
-                operation.target.eq(step.slot), operation.lanes.eq(LANES),
-            ]
-
-        self._buffers(m, fetch, datapath, operation, stored, multiply)
-        self._results(m, fetch, datapath, pending, reduce)
+        self._buffers(m, fetch, candidates, datapath, operation)
+        self._results(m, fetch, datapath, pending, candidates.asks)
 
         # SUM, and -MAX of the instruction's item.
         total, minus_max = Signal(32), Signal(32, reset_less=True)
@@ -199,20 +160,18 @@ class EnmcExecutor(wiring.Component):
             self._assertions(m)
         return m
 
-    def _buffers(self, m, fetch, datapath, operation, stored, multiply):
-        """Features and weights, two rings whose first four places are FEATURE_FP32 and WEIGHT_FP32 to the program."""
-        config, access = self.config, self.access
-        m.submodules.feature = feature = memory.Memory(shape=WORD_BITS, depth=config.feature_words, init=[])
-        m.submodules.weight = weight = memory.Memory(shape=WORD_BITS, depth=config.response_words, init=[])
+    def _buffers(self, m, fetch, candidates, datapath, operation):
+        """Rings of two tiles, one of features and one a slot; the first four words are FEATURE_FP32 and WEIGHT_FP32 to
+        the program."""
+        access, places = self.access, 2 * self.config.tile_words
+        m.submodules.feature = feature = memory.Memory(shape=WORD_BITS, depth=places, init=[])
+        m.submodules.weight = weight = memory.Memory(shape=WORD_BITS, depth=GROUP * places, init=[])
         feature_write, feature_read = feature.write_port(), feature.read_port()
         weight_write, weight_read = weight.write_port(), weight.read_port()
-        head, tail = Signal(range(config.response_words)), Signal(range(config.response_words))
-        feature_tail = Signal(range(config.feature_words))
-        load, come = Signal(), Signal()
-        m.d.comb += [load.eq(self.responses.valid & fetch.is_feature),
-                     come.eq(self.responses.valid & ~fetch.is_feature)]
-        m.d.sync += [stored.eq(stored + come - multiply), head.eq(head + multiply), tail.eq(tail + come),
-                     feature_tail.eq(feature_tail + load)]
+        arrival, multiply = fetch.arrival, candidates.multiplies
+        load, come, place, next_place = Signal(), Signal(), Signal(range(places)), Signal(range(places))
+        m.d.comb += [load.eq(self.responses.valid & arrival.feature), come.eq(self.responses.valid & ~arrival.feature),
+                     next_place.eq(arrival.position[:len(place)]), place.eq(candidates.position[:len(place)])]
 
         writes = {buffer: Signal(name=f"write_{buffer.name.lower()}")
                   for buffer in (Buffer.FEATURE_FP32, Buffer.WEIGHT_FP32, Buffer.PSUM_FP32)}
@@ -222,10 +181,10 @@ class EnmcExecutor(wiring.Component):
             datapath.load.eq(writes[Buffer.PSUM_FP32]), datapath.load_slot.eq(access.write_index),
             datapath.load_data.eq(access.write_data), datapath.psum_slot.eq(access.read_index),
         ]
-        for port, comes, place, buffer in ((feature_write, load, feature_tail, Buffer.FEATURE_FP32),
-                                           (weight_write, come, tail, Buffer.WEIGHT_FP32)):
+        for port, comes, to, buffer in ((feature_write, load, next_place, Buffer.FEATURE_FP32),
+                                        (weight_write, come, Cat(next_place, arrival.slot), Buffer.WEIGHT_FP32)):
             m.d.comb += [
-                port.en.eq(comes | writes[buffer]), port.addr.eq(Mux(comes, place, access.write_index)),
+                port.en.eq(comes | writes[buffer]), port.addr.eq(Mux(comes, to, access.write_index)),
                 port.data.eq(Mux(comes, self.responses.data, access.write_data)),
             ]
 
@@ -233,8 +192,8 @@ class EnmcExecutor(wiring.Component):
         word = Signal(2)
         m.d.comb += [
             word.eq(Mux(datapath.issued, operation.word, access.read_index)),
-            feature_read.addr.eq(Mux(multiply, fetch.steps.p.feature, word)),
-            weight_read.addr.eq(Mux(multiply, head, word)),
+            feature_read.addr.eq(Mux(multiply, place, word)),
+            weight_read.addr.eq(Mux(multiply, Cat(place, candidates.slot), word)),
             feature_read.en.eq(multiply | fetch.empty), weight_read.en.eq(multiply | fetch.empty),
         ]
         seen = []
@@ -258,7 +217,7 @@ class EnmcExecutor(wiring.Component):
             with m.Default():
                 m.d.comb += access.read_data.eq(datapath.psum)
 
-    def _results(self, m, fetch, datapath, pending, reduce):
+    def _results(self, m, fetch, datapath, pending, asks):
         """Results of a group get their item and class; ``pending`` of them are to come or to be taken."""
         m.submodules.queue = queue = Fifo(AccurateResult, RESULTS, assertions=self.assertions)
         wiring.connect(m, queue.o, wiring.flipped(self.results))
@@ -266,17 +225,16 @@ class EnmcExecutor(wiring.Component):
         m.d.comb += [
             queue.i.valid.eq(datapath.result_valid), queue.i.p.item.eq(group.item),
             queue.i.p.class_index.eq(group.classes[index]), queue.i.p.value.eq(datapath.result),
-            fetch.groups.ready.eq(datapath.result_valid & (index + 1 == group.count)),
+            fetch.groups.ready.eq(datapath.result_valid & (index == group.last_slot)),
         ]
         with m.If(datapath.result_valid):
             m.d.sync += index.eq(Mux(fetch.groups.ready, 0, index + 1))
-        m.d.sync += pending.eq(pending + Mux(reduce, fetch.steps.p.slot + 1, 0)
-                               - (self.results.valid & self.results.ready))
+        m.d.sync += pending.eq(pending + asks - (self.results.valid & self.results.ready))
 
     def _assertions(self, m):
         assert_hold(m, self.requests)
         assert_hold(m, self.results)
-        asked = Signal(range(self.config.response_words + self.config.feature_words + 1))
+        asked = Signal(range(2 * self.config.tile_words * (1 + GROUP) + 1))
         sent = self.requests.valid & self.requests.ready
         m.d.sync += [
             asked.eq(asked + sent - self.responses.valid),

@@ -7,9 +7,9 @@ from amaranth.hdl import Assert, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config, field
+from hw.config import field
 from hw.enmc.candidate_groups import CandidateGroups, PlacedGroup, saturated
-from hw.enmc.candidate_step import TILE, CandidateOp, CandidateStep
+from hw.enmc.candidate_step import CandidateOp, CandidateStep, TileConfig
 from hw.enmc.enmc_types import ITEMS, CandidateRange, CandidateSettings
 from hw.enmc.screener_types import Candidate
 from hw.stream.hold import assert_hold
@@ -18,12 +18,14 @@ __all__ = ["InstructionGenerator", "InstructionGeneratorConfig"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InstructionGeneratorConfig(Config):
-    """Size of the InstructionGenerator."""
+class InstructionGeneratorConfig(TileConfig):
+    """Sizes of the InstructionGenerator."""
 
     queue_depth: int = field(64, "candidates that the queue of an item holds", min=4, max=1024, power_of_two=True)
 
-    PRESETS: typing.ClassVar[dict[str, dict]] = {"paper": {}, "small": {"queue_depth": 8}, "fpga": {"queue_depth": 16}}
+    PRESETS: typing.ClassVar[dict[str, dict]] = {
+        "paper": {}, "small": {"queue_depth": 8, "tile_words": 4}, "fpga": {"queue_depth": 16},
+    }
 
     @property
     def memory_bits(self):
@@ -32,11 +34,10 @@ class InstructionGeneratorConfig(Config):
 
 
 class InstructionGenerator(wiring.Component):
-    """Four queues of classes; four candidates of an item are expanded into loads and multiply-adds at a time.
+    """Four queues of classes; four candidates of an item are expanded into loads at a time.
 
-    A group: for each tile of up to 4 words of features LOAD_FEATURE, for each word, for each candidate MAC; at the end
-    REDUCE. What is fewer than four waits for ``flush``. Groups of an item come in the order of its candidates, items
-    with a group in turn.
+    A group: for each tile of up to ``tile_words`` words LOAD_FEATURE, then LOAD_ROW for each candidate. What is fewer
+    than four waits for ``flush``. Groups of an item come in the order of its candidates, items with a group in turn.
 
     Throughput: a candidate a cycle in (of ``candidates`` or of a range); a micro-instruction a cycle out, without a
     bubble between groups of at least 8 micro-instructions. Latency: 10 cycles from a group's last candidate to its
@@ -94,33 +95,27 @@ class InstructionGenerator(wiring.Component):
         return m
 
     def _expand(self, m, groups, active):
-        """Steps of the group in hand; the next one follows its REDUCE."""
+        """Steps of the group in hand; the next one follows its last row."""
         group = Signal(PlacedGroup, reset_less=True)
         op = Signal(CandidateOp, init=CandidateOp.LOAD_FEATURE)
-        left, first = Signal(12, reset_less=True), Signal()
-        word, slot, words = Signal(2), Signal(2), Signal(range(TILE + 1))
-        step, go = self.steps.p, Signal()
+        left, slot, words = Signal(12, reset_less=True), Signal(2), Signal(range(self.config.tile_words + 1))
+        step, go, last, tile_ends = self.steps.p, Signal(), Signal(), Signal()
         m.d.comb += [
-            words.eq(Mux(left >= TILE, TILE, left[:3])), go.eq(self.steps.valid & self.steps.ready),
-            self.steps.valid.eq(active), step.op.eq(op), step.slot.eq(slot), step.word.eq(word),
-            step.first.eq(first & (word == 0)), step.item.eq(group.item), step.classes.eq(group.classes),
-            step.count.eq(Mux(op == CandidateOp.REDUCE, group.count, words)),
-            step.address.eq(Mux(op == CandidateOp.LOAD_FEATURE, group.feature, group.rows[slot])),
-            groups.ready.eq(~active | go & (op == CandidateOp.REDUCE)),
+            last.eq(left <= self.config.tile_words), words.eq(Mux(last, left[:len(words)], self.config.tile_words)),
+            go.eq(self.steps.valid & self.steps.ready), self.steps.valid.eq(active),
+            step.op.eq(op), step.count.eq(words), step.last.eq(last), step.item.eq(group.item),
+            step.classes.eq(group.classes),
+            step.slot.eq(Mux(op == CandidateOp.LOAD_ROW, slot, group.count - 1)),
+            step.address.eq(Mux(op == CandidateOp.LOAD_ROW, group.rows[slot], group.feature)),
+            tile_ends.eq(go & (op == CandidateOp.LOAD_ROW) & (slot + 1 == group.count)),
+            groups.ready.eq(~active | tile_ends & last),
         ]
         with m.If(go):
-            with m.Switch(op):
-                with m.Case(CandidateOp.LOAD_FEATURE):
-                    m.d.sync += [group.feature.eq(saturated(group.feature + words)), op.eq(CandidateOp.MAC)]
-                with m.Case(CandidateOp.MAC):
-                    m.d.sync += [group.rows[slot].eq(saturated(group.rows[slot] + 1)), slot.eq(slot + 1)]
-                    with m.If(slot + 1 == group.count):
-                        m.d.sync += [slot.eq(0), word.eq(word + 1)]
-                        with m.If(word + 1 == words):
-                            m.d.sync += [word.eq(0), first.eq(0), left.eq(left - words),
-                                         op.eq(Mux(left == words, CandidateOp.REDUCE, CandidateOp.LOAD_FEATURE))]
-                with m.Default():
-                    m.d.sync += active.eq(0)
+            with m.If(op == CandidateOp.LOAD_FEATURE):
+                m.d.sync += [group.feature.eq(saturated(group.feature + words)), op.eq(CandidateOp.LOAD_ROW)]
+            with m.Else():
+                m.d.sync += [group.rows[slot].eq(saturated(group.rows[slot] + words)), slot.eq(slot + 1)]
+        with m.If(tile_ends):
+            m.d.sync += [slot.eq(0), left.eq(left - words), op.eq(CandidateOp.LOAD_FEATURE), active.eq(~last)]
         with m.If(groups.valid & groups.ready):
-            m.d.sync += [group.eq(groups.p), active.eq(1), op.eq(CandidateOp.LOAD_FEATURE), first.eq(1),
-                         left.eq(self.settings.row_bursts)]
+            m.d.sync += [group.eq(groups.p), active.eq(1), left.eq(self.settings.row_bursts)]

@@ -7,19 +7,21 @@ import numpy as np
 
 from golden.enmc import enmc_executor as golden
 from golden.enmc.enmc_executor import Buffer
-from golden.enmc.instruction_generator import CandidateSettings, Group, group_steps
+from golden.enmc.enmc_executor_timing import ExecutorTiming
+from golden.enmc.instruction_generator import (LAST_ADDRESS, CandidateOp, CandidateSettings, CandidateStep, Group,
+                                               group_steps)
 from hw.enmc.enmc_executor import EnmcExecutorConfig
 from hw.enmc.enmc_types import ExecutorOp
 from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
-from sim.stream import StallProfile
+from sim.stream import StallProfile, _reader as reader, unpack
 from sim.timed import TimedDriver, TimedMonitor
 
 POINTS = [
     *(f"group of {count}" for count in (1, 2, 3, 4)), "row of one burst", "ragged last tile", "row of several tiles",
-    "response buffer full", "ring of features full", "results held up", "reset in mid-work",
+    "address beyond the last one", "no room for a word", "results held up", "reset in mid-work",
     "candidates between instructions",
     "buffers read as zero after candidates", "NaN result", "infinite result", "subnormal in a row", "clear",
     *(f"{op} of {first.name} and {second.name}" for op in ("ADD", "MUL") for first in Buffer for second in Buffer),
@@ -80,6 +82,58 @@ class Memory:
         return f"{len(self.waiting)} reads wait"
 
 
+class Lockstep:
+    """Every cycle, as long as there are no instructions: handshakes, addresses, results, ``busy`` must be the cycle
+    model's. ``late``: the model has a stage more, for the test that the comparison fails."""
+
+    name = "lockstep"
+
+    def __init__(self, harness, late=False):
+        self.h = harness
+        self._late = late
+        names = ("steps__valid", "steps__ready", "steps__payload", "responses", "requests__valid", "requests__ready",
+                 "requests__payload", "results__valid", "results__ready", "results__payload", "busy")
+        self._read = {name: reader(getattr(harness.dut, name)) for name in names}
+        self._layouts = {name: harness.ctx.layout(name) for name in ("steps", "results")}
+        self.reset()
+        harness.bench.add(self)
+
+    def reset(self):
+        config = self.h.config
+        self.model = ExecutorTiming(tile_words=config.tile_words, fma_stages=config.fma_stages + self._late)
+
+    async def drain(self):
+        """Nothing to wait for."""
+
+    def finish(self):
+        """Nothing to check."""
+
+    def status(self):
+        return "lockstep"
+
+    def _item(self, name):
+        if not self._read[f"{name}__valid"]():
+            return None
+        return unpack(self._layouts[name], self._read[f"{name}__payload"]())
+
+    def tick(self, cycle):
+        read, step, result = self._read, self._item("steps"), self._item("results")
+        if step is not None:
+            step = CandidateStep(CandidateOp(step["op"]), address=step["address"], count=step["count"],
+                                 slot=step["slot"], last=bool(step["last"]), item=step["item"],
+                                 classes=tuple(step[f"classes.{index}"] for index in range(4)))
+        ready = step is not None and bool(read["steps__ready"]())
+        request = read["requests__payload"]() if read["requests__valid"]() else None
+        got = ready, request, result and (result["item"], result["class_index"]), bool(read["busy"]())
+        taken = bool(read["requests__ready"]())
+        shown = self.model.step(step, bool(read["responses"]() & 1), request=taken,
+                                result=bool(read["results__ready"]()))
+        assert got == shown[:4], f"cycle {self.model.cycle - 1} since reset: {got}, expected {shown}"
+        # A micro-instruction whose next word is not asked for, although a request could be offered.
+        self.h.hit("no room for a word", step is not None and self.model.request is None)
+        return False
+
+
 class Harness:
     """An EnmcExecutor between a memory, drivers of both kinds of work, and the golden model."""
 
@@ -89,7 +143,9 @@ class Harness:
         self.corrupt = self.ctx.options.get("corrupt", False)
         self.model = golden.EnmcExecutor()
 
-    async def start(self, steps=None, take=None, ask=None, latency=3, pauses=None):
+    async def start(self, steps=None, take=None, ask=None, latency=3, pauses=None, lockstep=True):
+        """``steps``, ``take``, ``ask``, ``pauses``: stalls of micro-instructions, results, requests, the memory, whose
+        latency is ``latency``; ``lockstep``: there are no instructions."""
         self.bench = await start(self.dut, timeout=3000)
         self.board = Scoreboard("results", bench=self.bench)
         self.steps = TimedDriver(self.dut, "steps", stall=steps, layout=self.ctx.layout("steps"))
@@ -100,6 +156,8 @@ class Harness:
                                     callback=self._check)
         self.set_maximum([0] * 4)
         self.bench.add(self.memory)  # after the requests, so that it sees those of the same cycle
+        if lockstep:
+            Lockstep(self, self.ctx.options.get("late", False))
 
     def _check(self, result):
         self.board.check(result)
@@ -121,37 +179,52 @@ class Harness:
 
     # -- candidates
 
-    def put_group(self, count, row_bursts, special=0.0):
-        """Queue the micro-instructions of a group, its data in the memory, and expect its results."""
-        rng = self.rng
+    def put_group(self, count, row_bursts, special=0.0, beyond=False):
+        """Queue the micro-instructions of a group, its data in the memory, and expect its results. ``beyond``: rows
+        and features reach beyond the last address."""
+        rng, tile = self.rng, self.config.tile_words
         settings = CandidateSettings(row_base=int(rng.integers(1 << 29)), row_bursts=row_bursts,
-                                     feature_base=int(rng.integers(1 << 29)))
+                                     feature_base=LAST_ADDRESS - 2 if beyond else int(rng.integers(1 << 29)))
         group = Group(int(rng.integers(4)), tuple(int(c) for c in rng.choice(1 << 20, count, replace=False)))
-        data = self.numbers((count + 1, row_bursts, 16), special)
+        if beyond:
+            settings = dataclasses.replace(
+                settings, row_base=LAST_ADDRESS - min(group.classes) * row_bursts - row_bursts // 2)
         bases = [settings.row_base + number * row_bursts for number in group.classes]
         bases.append(settings.feature_base + group.item * row_bursts)
-        for base, row in zip(bases, data):
-            self.memory.words.update((base + index, packed(word)) for index, word in enumerate(row))
+        places = [[min(base + index, LAST_ADDRESS) for index in range(row_bursts)] for base in bases]
+        fresh = self.numbers((count + 1, row_bursts, 16), special)
+        for row, numbers in zip(places, fresh):
+            self.memory.words.update(zip(row, map(packed, numbers)))
+        data = np.array([[unpacked(self.memory.words[place]) for place in row] for row in places])
         rows = data[:count].reshape(count, -1)
         values = self.model.candidates(rows, data[count].ravel())
-        # Whose results they are is said by REDUCE alone.
-        item, classes = int(rng.integers(4)), [int(c) for c in rng.integers(1 << 32, size=4)]
-        for step in group_steps(group, settings):
-            fields = dataclasses.asdict(step) | {"op": step.op.value, "first": int(step.first), "item": item}
+        # Whose results they are is said by the last LOAD_FEATURE alone.
+        for step in group_steps(group, settings, tile):
+            item, classes = int(rng.integers(4)), [int(c) for c in rng.integers(1 << 32, size=4)]
+            if step.last:
+                expected = item, classes
+            fields = dataclasses.asdict(step) | {
+                "op": step.op.value, "item": item,
+                "last": int(step.last) if step.op == CandidateOp.LOAD_FEATURE else int(rng.integers(2))}
             del fields["classes"]
             self.steps.put(fields | {f"classes.{index}": number for index, number in enumerate(classes)})
         if self.corrupt:
             values[-1] ^= 1
+        item, classes = expected
         self.board.expect_many({"item": item, "class_index": number, "value": int(value)}
                                for number, value in zip(classes, values))
         self.hit(f"group of {count}")
         self.hit("row of one burst", row_bursts == 1)
-        self.hit("ragged last tile", row_bursts % 4 and row_bursts > 4)
-        self.hit("row of several tiles", row_bursts > 4)
+        self.hit("ragged last tile", row_bursts % tile and row_bursts > tile)
+        self.hit("row of several tiles", row_bursts > tile)
+        self.hit("address beyond the last one", beyond)
         self.hit("subnormal in a row", ((rows & 0x7F80_0000) == 0).any() and ((rows & 0x7F_FFFF) != 0).any())
 
-    def random_group(self, special=0.0):
-        self.put_group(int(self.rng.integers(1, 5)), int(self.rng.choice([1, 2, 3, 4, 5, 7, 8, 11])), special)
+    def random_group(self, special=0.0, beyond=False):
+        tile = self.config.tile_words
+        self.put_group(int(self.rng.integers(1, 5)),
+                       int(self.rng.choice([1, 2, 3, tile - 1, tile, tile + 1, tile + 3, 2 * tile, 2 * tile + 3])),
+                       special, beyond)
 
     def random_groups(self, count):
         for _ in range(count):

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 
-from golden.enmc.instruction_generator import (GROUP, CandidateOp, CandidateSettings, CandidateStep,
+from golden.enmc.instruction_generator import (LAST_ADDRESS, CandidateOp, CandidateSettings, CandidateStep,
                                                InstructionGenerator, group_steps)
 from hw.enmc.instruction_generator import InstructionGeneratorConfig
 from sim.bench import start
@@ -20,16 +20,15 @@ POINTS = [
 coverage = Coverage("instruction_generator", POINTS)
 
 #: Fields that an op uses.
-_USED = {CandidateOp.LOAD_FEATURE: ("address", "count"), CandidateOp.MAC: ("address", "slot", "word", "first"),
-         CandidateOp.REDUCE: ("count", "item", "classes")}
+_USED = {CandidateOp.LOAD_FEATURE: ("address", "count", "slot", "last", "item", "classes"),
+         CandidateOp.LOAD_ROW: ("address", "count", "slot")}
 
 
 def seen(fields):
     """The :class:`CandidateStep` that a payload says, without the fields that its op does not use."""
     op = CandidateOp(fields["op"])
-    count = fields["count"]
-    classes = tuple(fields[f"classes.{index}"] for index in range(min(count, GROUP)))
-    values = {**fields, "first": bool(fields["first"]), "classes": classes}
+    classes = tuple(fields[f"classes.{index}"] for index in range(fields["slot"] + 1))
+    values = {**fields, "last": bool(fields["last"]), "classes": classes}
     return CandidateStep(op, **{name: values[name] for name in _USED[op]})
 
 
@@ -45,7 +44,7 @@ class Harness:
     def reset(self):
         self.model = InstructionGenerator()
         self.expected = [collections.deque() for _ in range(4)]
-        self.steps, self.order = [], []
+        self.steps, self.tile, self.order = [], None, []
 
     async def start(self, drive=None, ranges=None, take=None):
         self.bench = await start(self.dut, timeout=1000)
@@ -57,11 +56,14 @@ class Harness:
     def _check(self, fields):
         self.steps.append(seen(fields))
         last = self.steps[-1]
-        if last.op is not CandidateOp.REDUCE:
+        if last.op is CandidateOp.LOAD_FEATURE:
+            self.tile = last
+        tile = self.tile
+        if last is tile or not tile.last or last.slot != tile.slot:
             return
-        assert self.expected[last.item], f"a group of item {last.item} that nobody expects: {last}"
-        group = self.expected[last.item].popleft()
-        steps = group_steps(group, self.settings)
+        assert self.expected[tile.item], f"a group of item {tile.item} that nobody expects: {tile}"
+        group = self.expected[tile.item].popleft()
+        steps = group_steps(group, self.settings, self.config.tile_words)
         for index, (got, wanted) in enumerate(zip(self.steps, steps)):
             assert got == wanted, f"step {index}: {got} instead of {wanted}"
         assert len(self.steps) == len(steps), f"{len(self.steps)} steps instead of {len(steps)}"
@@ -74,8 +76,9 @@ class Harness:
 
     def set_settings(self, **changes):
         """Random registers, with ``changes``; while everything is empty."""
-        rng = self.rng
-        values = dict(row_base=int(rng.integers(1 << 30)), row_bursts=int(rng.choice([1, 2, 4, 5, 8, 11])),
+        rng, tile = self.rng, self.config.tile_words
+        values = dict(row_base=int(rng.integers(1 << 30)),
+                      row_bursts=int(rng.choice([1, 2, tile, tile + 1, 2 * tile, 2 * tile + 3])),
                       feature_base=int(rng.integers(1 << 29))) | changes
         self.settings = CandidateSettings(**values)
         word = 0
@@ -83,8 +86,8 @@ class Harness:
             word |= dataclasses.asdict(self.settings)[name] << offset
         self.dut.settings.value = word
         self.hit("row of one burst", self.settings.row_bursts == 1)
-        self.hit("row of whole tiles", self.settings.row_bursts % 4 == 0)
-        self.hit("ragged last tile", self.settings.row_bursts > 4 and self.settings.row_bursts % 4)
+        self.hit("row of whole tiles", self.settings.row_bursts % tile == 0)
+        self.hit("ragged last tile", self.settings.row_bursts > tile and self.settings.row_bursts % tile)
 
     @staticmethod
     def hit(point, reached=True):
@@ -96,8 +99,8 @@ class Harness:
             if self.corrupt:
                 group = dataclasses.replace(group, classes=(group.classes[0] ^ 1, *group.classes[1:]))
             self.expected[group.item].append(group)
-            top = max(step.address for step in group_steps(group, self.settings))
-            self.hit("row address too high", top == (1 << 30) - 1)
+            top = max(step.address for step in group_steps(group, self.settings, self.config.tile_words))
+            self.hit("row address too high", top == LAST_ADDRESS)
             self.hit("feature address too high", self.settings.feature_base + group.item * self.settings.row_bursts
                      + self.settings.row_bursts > 1 << 30)
 

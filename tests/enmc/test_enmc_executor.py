@@ -6,7 +6,8 @@ import pytest
 
 from golden.enmc.enmc_executor import Buffer
 from golden.enmc.enmc_executor_timing import executor_times
-from golden.enmc.instruction_generator import CandidateOp, CandidateSettings, Group, group_steps
+from golden.enmc.instruction_generator import (GROUP, TILE_WORDS, CandidateOp, CandidateSettings, Group,
+                                               group_steps)
 from hw.enmc import candidate_step
 from hw.config import ConfigError
 from hw.enmc.enmc_executor import EnmcExecutorConfig
@@ -31,10 +32,13 @@ PROFILES = {
 @cocotb.test()
 @cocotb.parametrize(profile=list(PROFILES))
 async def random_candidates(dut, profile):
-    """Back-to-back groups of 1 to 4 candidates, rows of 1 to 11 bursts, special numbers."""
+    """Back-to-back groups of 1 to 4 candidates, rows of one burst to three tiles, special numbers, addresses beyond the
+    last one; each cycle as in the cycle model."""
     h = Harness(dut)
     await h.start(**PROFILES[profile](h.ctx.random))
-    h.random_groups(12)
+    h.random_groups(6)
+    h.random_group(beyond=True)
+    h.random_groups(6)
     if profile == "slow results":
         coverage.hit("results held up")
     await h.finish()
@@ -44,7 +48,7 @@ async def random_candidates(dut, profile):
 async def instructions(dut):
     """Every instruction with every buffer, candidates in between; all buffers are compared."""
     h = Harness(dut)
-    await h.start()
+    await h.start(lockstep=False)
     await h.check_buffers()
     for round_number in range(2):
         await h.fill()
@@ -83,7 +87,7 @@ async def instructions(dut):
 async def functions(dut):
     """SIGMOID, and SOFTMAX of all counts that differ in what they do."""
     h = Harness(dut)
-    await h.start()
+    await h.start(lockstep=False)
     await h.fill(buffers=[Buffer.PSUM])
     h.put_job("SIGMOID")
     await h.settle()
@@ -126,53 +130,47 @@ def steady(latency):
 
 @cocotb.test()
 async def cycles(dut):
-    """Every transfer in the cycle that the cycle model says, for several latencies of the memory."""
+    """Every transfer in the cycle that ``executor_times`` says, for several latencies of the memory."""
     h = Harness(dut)
     await h.start()
-    config = h.config
-    shapes = [[(4, 5), (4, 5), (3, 9)], [(1, 1), (1, 1), (1, 1), (2, 1), (4, 1), (1, 2)], [(2, 8), (1, 6), (4, 13)]]
+    tile = h.config.tile_words
+    shapes = [[(4, tile + 1), (4, tile + 1), (3, 2 * tile + 1)],
+              [(1, 1), (1, 1), (1, 1), (2, 1), (4, 1), (1, 2)], [(2, 2 * tile), (1, 6), (4, 3 * tile + 1)]]
     for latency in (1, 2, 9, 40):
         for shape in shapes:
             await h.settle()
-            await h.bench.reset(1)  # the last tile of features is held until the next one is used
             h.memory.latency = latency
-            marks = [len(stream.times) for stream in (h.steps, h.requests, h.results)]
+            seen = (h.steps.times, h.requests.times, h.memory.arrivals, h.results.times)
+            marks = [len(times) for times in seen]
             for count, row_bursts in shape:
                 h.put_group(count, row_bursts)
             await h.settle()
-            taken, requests, results = (stream.times[mark:] for stream, mark
-                                        in zip((h.steps, h.requests, h.results), marks))
             steps = [step for count, row_bursts in shape for step in group_steps(
-                Group(0, (0,) * count), CandidateSettings(row_base=0, row_bursts=row_bursts, feature_base=0))]
-            sizes = dict(feature_words=config.feature_words, fma_stages=config.fma_stages)
-            times = executor_times(steps, steady(latency), response_words=config.response_words, **sizes)
-            begin = requests[0] - times.requests[0]
-            for name, got, expected in (("requests", requests, times.requests), ("steps", taken, times.taken),
-                                        ("responses", h.memory.arrivals, times.responses),
-                                        ("results", results, times.results)):
-                difference = np.flatnonzero(np.array(got) - begin != np.array(expected))
-                assert not difference.size, (f"latency {latency}, {shape}: {name} {difference[0]} in cycle "
-                                             f"{got[difference[0]] - begin} instead of {expected[difference[0]]}")
-            roomy = executor_times(steps, steady(latency), response_words=1 << 20, **sizes)
-            h.hit("response buffer full", roomy.requests != times.requests)
-            roomy = executor_times(steps, steady(latency), response_words=config.response_words,
-                                   **sizes | {"feature_words": 1 << 20})
-            h.hit("ring of features full", roomy.requests != times.requests)
+                Group(0, (0,) * count), CandidateSettings(row_base=0, row_bursts=row_bursts, feature_base=0), tile)]
+            times = executor_times(steps, steady(latency), tile_words=tile, fma_stages=h.config.fma_stages)
+            begin = h.requests.times[marks[1]] - times.requests[0]
+            for name, got, mark, expected in zip(("steps", "requests", "responses", "results"), seen, marks,
+                                                 (times.taken, times.requests, times.responses, times.results)):
+                difference = np.flatnonzero(np.array(got[mark:]) - begin != np.array(expected))
+                assert not difference.size, (
+                    f"latency {latency}, {shape}: {name} {difference[0]} in cycle "
+                    f"{got[mark + difference[0]] - begin} instead of {expected[difference[0]]}")
     await h.finish()
 
 
 @cocotb.test()
 async def full_rate(dut):
-    """Groups of four: 5 R bursts in 5 R + 1 cycles, the lanes of a group are added while the next one is loaded."""
+    """Groups of four of more than two tiles: 5 R bursts in 5 R cycles; the lanes of a group are added while the next
+    one is read."""
     h = Harness(dut)
-    await h.start(latency=10)
-    row_bursts, groups = 20, 4
+    await h.start(latency=12)
+    row_bursts, groups = 17, 5
     for _ in range(groups):
-        h.put_group(4, row_bursts)
+        h.put_group(GROUP, row_bursts)
     await h.settle()
     starts = np.array(h.memory.arrivals)[::5 * row_bursts]
-    if h.config.response_words >= 32 and h.config.feature_words >= 16 and h.config.fma_stages <= 4:
-        assert (np.diff(starts) == 5 * row_bursts + 1).all(), f"{np.diff(starts)} cycles a group"
+    if h.config.tile_words >= 8 and h.config.fma_stages <= 4:
+        assert (np.diff(starts) == 5 * row_bursts).all(), f"{np.diff(starts)} cycles a group"
     await h.finish()
 
 
@@ -180,7 +178,7 @@ async def full_rate(dut):
 async def instruction_cycles(dut):
     """Each instruction takes the cycles that the configuration says, whatever the numbers are."""
     h = Harness(dut)
-    await h.start()
+    await h.start(lockstep=False)
     work = [("ADD", {}), ("MUL_ADD", {}), ("SIGMOID", {}), *(("SOFTMAX", {"phase": phase, "count": count})
                                                             for phase in (0, 1) for count in (0, 1, 16, 35, 64))]
     await h.fill(buffers=[Buffer.PSUM])
@@ -199,7 +197,7 @@ async def instruction_cycles(dut):
 async def reset_in_work(dut):
     """A reset at any moment leaves nothing behind."""
     h = Harness(dut)
-    await h.start(latency=5)
+    await h.start(latency=5, lockstep=False)
     for index in range(10):
         h.random_groups(3)
         if index % 3 == 0:
@@ -230,7 +228,7 @@ def test_bit_exact_and_covered():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset, changes", [
-    ("small", {}), ("paper", {}), ("small", {"response_words": 4, "function_lanes": 4, "fma_stages": 2}),
+    ("small", {}), ("paper", {"tile_words": 16}), ("small", {"function_lanes": 4, "fma_stages": 2}),
     ("paper", {"function_lanes": 16, "fma_stages": 5}),
 ], ids=str)
 def test_bit_exact(preset, changes):
@@ -243,8 +241,15 @@ def test_wrong_expectation_fails(testcase, message):
         simulate("enmc_executor", preset="fpga", options={"corrupt": True}, testcase=testcase)
 
 
-def test_ops_agree():
+def test_wrong_cycle_fails():
+    with pytest.raises(AssertionError, match="since reset"):
+        simulate("enmc_executor", preset="fpga", options={"late": True}, testcase="full_rate")
+
+
+def test_micro_instructions_agree():
     assert {op.name: op.value for op in candidate_step.CandidateOp} == {op.name: op.value for op in CandidateOp}
+    for words in TILE_WORDS:
+        EnmcExecutorConfig(tile_words=words)
 
 
 def test_missing_point_fails():
@@ -252,8 +257,8 @@ def test_missing_point_fails():
         Coverage("enmc_executor", POINTS).check()
 
 
-@pytest.mark.parametrize("field, value", [("response_words", 2), ("feature_words", 12), ("function_lanes", 3),
-                                          ("fma_stages", 1)])
+@pytest.mark.parametrize("field, value", [("tile_words", 2), ("tile_words", 12), ("tile_words", 32),
+                                          ("function_lanes", 3), ("fma_stages", 1)])
 def test_config_refuses(field, value):
     with pytest.raises(ConfigError, match=field):
         EnmcExecutorConfig(**{field: value})

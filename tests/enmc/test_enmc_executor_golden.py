@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from golden.enmc.enmc_executor import Buffer, EnmcExecutor, accurate, reduce_lanes
-from golden.enmc.enmc_executor_timing import executor_times
-from golden.enmc.instruction_generator import CandidateSettings, Group, group_steps
+from golden.enmc.enmc_executor_timing import ExecutorTiming, executor_times
+from golden.enmc.fifo_timing import FifoTiming
+from golden.enmc.instruction_generator import (TILE_WORDS, CandidateOp, CandidateSettings, CandidateStep, Group,
+                                               group_steps)
 
 
 def patterns(values):
@@ -88,19 +90,59 @@ def test_golden_refuses(call, message):
         call(EnmcExecutor())
 
 
+def steps_of(count, row_bursts, tile_words):
+    settings = CandidateSettings(row_base=0, row_bursts=row_bursts, feature_base=0)
+    return group_steps(Group(0, (0,) * count), settings, tile_words)
+
+
 def test_cycles_of_one_candidate():
-    steps = group_steps(Group(0, (0,)), CandidateSettings(row_base=0, row_bursts=2, feature_base=0))
-    times = executor_times(steps, lambda burst, cycle: cycle + 3, response_words=32, feature_words=16)
-    assert times.requests == [1, 2, 3, 4] and times.taken == [1, 2, 3, 4]
-    assert times.used == [7, 11]  # the second one needs the sum of the first
-    # REDUCE leaves the queue at 12, its four levels are issued at 15, 19, 23, 27.
-    assert times.results == [27 + 5 + 2] and times.issued == 6
+    times = executor_times(steps_of(1, 2, 8), lambda burst, cycle: cycle + 3, tile_words=8)
+    assert times.requests == [1, 2, 3, 4] and times.taken == [1, 3] and times.responses == [4, 5, 6, 7]
+    # The second word needs the sum of the first; the four additions of REDUCE that of the one before.
+    assert times.operations == [7, 11, 15, 19, 23, 27]
+    assert times.results == [27 + 5 + 2]
+
+
+def test_cycles_of_words_that_come_slowly():
+    times = executor_times(steps_of(2, 3, 4), lambda burst, cycle: 10 * burst + 10, tile_words=4)
+    # Features 10, 20, 30, rows 40, 50, 60 and 70, 80, 90: word 0 of slot 0, slot 1, word 1 of slot 0, and so on.
+    assert times.operations[:6] == [41, 71, 72, 81, 82, 91]
+
+
+def test_a_word_waits_for_its_place():
+    # Of a second and third tile of 4 words, the places of the third are those of the first.
+    times = executor_times(steps_of(1, 12, 4), lambda burst, cycle: cycle + 30, tile_words=4)
+    assert times.requests[:16] == list(range(1, 17))
+    first = times.operations[0]  # word 0
+    assert times.requests[16:20] == [first + 4 * word + 2 for word in range(4)]
 
 
 def test_arrivals_are_checked():
-    steps = group_steps(Group(0, (0,)), CandidateSettings(row_base=0, row_bursts=2, feature_base=0))
     with pytest.raises(ValueError, match="burst 1 in cycle 9"):
-        executor_times(steps, lambda burst, cycle: 9, response_words=32, feature_words=16)
+        executor_times(steps_of(1, 2, 8), lambda burst, cycle: 9, tile_words=8)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ExecutorTiming(tile_words=6), "tile_words = 6"),
+    (lambda: ExecutorTiming(fma_stages=1), "fma_stages = 1"),
+    (lambda: ExecutorTiming().step(None, True), "nobody asked for a burst"),
+    (lambda: ExecutorTiming().step(CandidateStep(CandidateOp.LOAD_FEATURE, count=9)), "count = 9"),
+    (lambda: FifoTiming(1), "depth = 1"),
+])
+def test_cycle_models_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_full_queue_refuses():
+    queue = FifoTiming(3)
+    for item in range(2):
+        queue.clock(item)
+    assert queue.head == 0 and queue.ready and queue.level == 2
+    queue.clock(2)
+    assert not queue.ready
+    with pytest.raises(ValueError, match="the queue is full"):
+        queue.clock(3)
 
 
 def steady(latency):
@@ -115,29 +157,26 @@ def steady(latency):
     return response
 
 
-def group_period(count, row_bursts, latency, response_words, feature_words):
+def group_period(count, row_bursts, latency, tile_words):
     """Mean cycles from group to group, groups of ``count`` back to back."""
-    groups = 12
-    settings = CandidateSettings(row_base=0, row_bursts=row_bursts, feature_base=0)
-    steps = group_steps(Group(0, (0,) * count), settings) * groups
-    times = executor_times(steps, steady(latency), response_words=response_words, feature_words=feature_words)
+    groups = 10
+    times = executor_times(steps_of(count, row_bursts, tile_words) * groups, steady(latency), tile_words=tile_words)
     starts = times.responses[::(count + 1) * row_bursts]
-    return (starts[-1] - starts[5]) / (groups - 6)
+    return (starts[-1] - starts[4]) / (groups - 5)
 
 
 def test_period_of_groups():
-    for row_bursts in (5, 17, 37):
-        assert group_period(4, row_bursts, 10, 32, 16) == max(5 * row_bursts + 1, 4 * row_bursts + 17)
-        for count in (1, 2, 3):
-            assert group_period(count, row_bursts, 10, 32, 16) == 4 * row_bursts + 16
+    for row_bursts in (17, 24, 37):
+        assert group_period(4, row_bursts, 12, 8) == 5 * row_bursts
+    for row_bursts in (1, 5, 17, 37):
+        assert group_period(1, row_bursts, 12, 8) == 4 * row_bursts + 16
 
 
-def test_rate_by_places_and_latency():
-    """Prints the table of docs/enmc/enmc_executor.md; 256 B of weights are too few, 32 and 16 places are enough."""
-    places = [(4, 8), (8, 8), (16, 8), (16, 16), (32, 16), (64, 16)]
-    rates = {(place, row, latency): 5 * row / group_period(4, row, latency, *place)
-             for place in places for row in (17, 37) for latency in (8, 10, 12)}
-    for place in places:
-        print(place, *(f"{rates[place, row, latency]:.3f}" for row in (17, 37) for latency in (8, 10, 12)))
-    assert max(rate for (place, *_), rate in rates.items() if place == (4, 8)) < 0.45
-    assert all(rate == 5 * row / (5 * row + 1) for (place, row, _), rate in rates.items() if place[0] >= 32)
+def test_rate_by_tile_and_latency():
+    """Prints the table of docs/enmc/enmc_executor.md; tiles of 8 words are enough."""
+    rates = {(tile, row, latency): 5 * row / group_period(4, row, latency, tile)
+             for tile in TILE_WORDS for row in (9, 17, 37) for latency in (8, 12, 16)}
+    for tile in TILE_WORDS:
+        print(tile, *(f"{rates[tile, row, latency]:.3f}" for row in (9, 17, 37) for latency in (8, 12, 16)))
+    assert all(rates[tile, row, 12] == 1 for tile in (8, 16) for row in (17, 37))
+    assert all(rates[4, row, 12] < 0.95 for row in (9, 17, 37))

@@ -80,7 +80,7 @@ async def full_rate(dut):
     """A micro-instruction a cycle without a bubble between groups; a group every 8 cycles at most; latency 10."""
     h = Harness(dut)
     await h.start()
-    for row_bursts in (2, 8, 1):
+    for row_bursts in (2, 2 * h.config.tile_words, 2 * h.config.tile_words + 1, 1):
         h.set_settings(row_bursts=row_bursts)
         await h.bench.cycles(5)
         begin, sent = len(h.monitor.times), len(h.candidates.times)
@@ -88,7 +88,7 @@ async def full_rate(dut):
             h.put(2, h.random_class())
         await h.settle()
         times = h.monitor.times[begin:]
-        length = len(group_steps(Group(2, (0,) * 4), h.settings))
+        length = len(group_steps(Group(2, (0,) * 4), h.settings, h.config.tile_words))
         assert times[0] - h.candidates.times[sent + 3] == 10, f"latency {times[0] - h.candidates.times[sent + 3]}"
         starts = np.diff(times[::length])
         assert (starts == max(length, 8)).all(), f"a group every {starts} cycles, not {max(length, 8)}"
@@ -131,9 +131,10 @@ def test_bit_exact_and_covered():
     merge("instruction_generator", POINTS, [simulate("instruction_generator", preset="small", seed=3)]).check()
 
 
-@pytest.mark.parametrize("queue_depth", [4, 64])
-def test_bit_exact(queue_depth):
-    simulate("instruction_generator", preset="paper", seed=queue_depth, overrides={"queue_depth": queue_depth})
+@pytest.mark.parametrize("queue_depth, tile_words", [(4, 16), (64, 8)])
+def test_bit_exact(queue_depth, tile_words):
+    simulate("instruction_generator", preset="paper", seed=queue_depth,
+             overrides={"queue_depth": queue_depth, "tile_words": tile_words})
 
 
 def test_wrong_expectation_fails():
@@ -148,23 +149,25 @@ def test_missing_point_fails():
 
 def test_ops_agree():
     assert {op.name: op.value for op in candidate_step.CandidateOp} == {op.name: op.value for op in golden.CandidateOp}
-    assert (candidate_step.GROUP, candidate_step.TILE) == (golden.GROUP, golden.TILE)
+    assert candidate_step.GROUP == golden.GROUP
 
 
-@pytest.mark.parametrize("value", [2, 12, 2048])
-def test_config_refuses(value):
-    with pytest.raises(ConfigError, match="queue_depth"):
-        InstructionGeneratorConfig(queue_depth=value)
+@pytest.mark.parametrize("field, value", [("queue_depth", 2), ("queue_depth", 12), ("queue_depth", 2048),
+                                          ("tile_words", 2), ("tile_words", 6), ("tile_words", 32)])
+def test_config_refuses(field, value):
+    with pytest.raises(ConfigError, match=field):
+        InstructionGeneratorConfig(**{field: value})
 
 
 def test_golden_example():
     settings = CandidateSettings(row_base=1000, row_bursts=5, feature_base=100)
-    steps = group_steps(Group(2, (7, 9)), settings)
-    assert [step.op.name for step in steps] == ["LOAD_FEATURE", *["MAC"] * 8, "LOAD_FEATURE", "MAC", "MAC", "REDUCE"]
-    assert [step.address for step in steps[:-1]] == [110, 1035, 1045, 1036, 1046, 1037, 1047, 1038, 1048, 114, 1039,
-                                                     1049]
-    assert [step.first for step in steps[1:4]] == [True, True, False]
-    assert (steps[0].count, steps[9].count, steps[-1].count, steps[-1].classes) == (4, 1, 2, (7, 9))
+    steps = group_steps(Group(2, (7, 9)), settings, 4)
+    assert [step.op.name for step in steps] == ["LOAD_FEATURE", "LOAD_ROW", "LOAD_ROW"] * 2
+    assert [step.address for step in steps] == [110, 1035, 1045, 114, 1039, 1049]
+    assert [step.count for step in steps] == [4, 4, 4, 1, 1, 1]
+    assert [step.slot for step in steps] == [1, 0, 1] * 2
+    assert [step.last for step in steps] == [False, False, False, True, False, False]
+    assert (steps[3].item, steps[3].classes) == (2, (7, 9))
 
 
 def test_golden_groups():
@@ -180,6 +183,8 @@ def test_golden_groups():
     (lambda: Group(4, (1,)), "item = 4"), (lambda: Group(0, (1, 2, 3, 4, 5)), "classes"),
     (lambda: Group(0, ()), "classes"),
     (lambda: golden.InstructionGenerator().put(0, 1 << 32), "classes"),
+    (lambda: group_steps(Group(0, (1,)), CandidateSettings(row_base=0, row_bursts=1, feature_base=0), 5),
+     "tile_words = 5"),
 ])
 def test_golden_refuses(make, message):
     with pytest.raises(ValueError, match=message):
