@@ -40,6 +40,7 @@ class CellEngine:
         words = np.arange(segments * self._sizes.segment)
         h_words = words + h_segment * self._sizes.segment
         lines = [self._register(f"source[{k}]") for k in range(SOURCES)]
+        self._check_places(cell, segments, h_segment, lines)
         if cell == Cell.LSTM:
             h, c = lstm(*(self._read(line, words) for line in lines), c_fraction=self._sizes.c_fraction)
             self._write(self._register("c_line"), words, c)
@@ -47,6 +48,24 @@ class CellEngine:
             old, r, nx, z, nh = (self._read(line, words if k else h_words) for k, line in enumerate(lines))
             h = gru(r, z, nx, nh, old)
         self._write(self._register("h_line"), h_words, h)
+
+    def _check_places(self, cell, segments, h_segment, lines):
+        """The hardware reads and writes one segment after another: refuse results that take what is still to be read,
+        or each other's place."""
+        cols = self._sizes.cols
+        sources = {f"source[{k}]": line * cols for k, line in enumerate(lines)}
+        results = {"h_line": self._register("h_line") * cols + h_segment}
+        if cell == Cell.LSTM:
+            results["c_line"] = self._register("c_line") * cols
+            if abs(results["h_line"] - results["c_line"]) < segments:
+                raise ValueError(f"h_line = {self._register('h_line')} is not allowed: h and c overlap")
+        else:
+            sources["source[0]"] += h_segment
+        for result, first in results.items():
+            for source, other in sources.items():
+                if 0 < first - other < segments:
+                    raise ValueError(f"{result} = {self._register(result)} is not allowed: it overlaps segments of "
+                                     f"{source} that are read later")
 
     def _read(self, line, words):
         width = self._sizes.line_words

@@ -90,7 +90,8 @@ class CnnProgram(Program):
         height, width = (count * tile for count, tile in zip(mapping.tile_grid, mapping.tile))
         whole = dataclasses.replace(mapping.out_map, height=height, width=width, block=mapping.tile)
         rows, columns = (size * pooling for size, pooling in zip(mapping.layer.out_size, mapping.layer.pooling))
-        return whole.unpack(self._bits(dram, f"omap[{layer}]"))[:, :rows, :columns]
+        bits = self._bits(dram, f"omap[{layer}]").reshape(whole.lines, whole.cols, -1)[:, :, :whole.segment]
+        return whole.unpack(bits.reshape(whole.lines, -1))[:, :rows, :columns]
 
     def _bits(self, dram, name):
         lines = self.result(dram, name)
@@ -381,7 +382,8 @@ class _Builder:
                 self.queues.add([*commands, dataclasses.replace(last, signal=fill_signal)], 64)
                 self.queues.add(configure(Engine.SPEC, register_words(Engine.SPEC, dict(n=n))))
             settings = layer.speculation.layer
-            cycles = settings.k_rows * (self.sizes.segment * settings.passes + -(-n // size.array_cols) * size.trees)
+            windows = (self.sizes.segment - settings.unused) * settings.passes
+            cycles = settings.k_rows * (windows + -(-n // size.array_cols) * size.trees)
             for number, tile in enumerate(layer.mapping.tiles()):
                 wait = _EXEC if part == 0 and ready is not None and number in ready else 0
                 signal = _EXEC if number % group == group - 1 or number == layer.tiles - 1 else 0

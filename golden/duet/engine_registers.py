@@ -18,7 +18,8 @@ ENTRIES = 16
 
 _BOTH = {"act_line": 0x8000, "blocks_y": 0x8001, "blocks_x": 0x8002, "groups": 0x8003, "step_y": 0x8004,
          "step_x": 0x8005, "entries": 0x8006, "tiles_y": 0x8007, "tiles_x": 0x8008, "row_mask": 0x8009,
-         "col_mask": 0x800a, "omap_line": 0x800b, "out_groups": 0x800c, "order_line": 0x800d, "n": 0x800e}
+         "col_mask": 0x800a, "omap_line": 0x800b, "out_groups": 0x800c, "order_line": 0x800d, "n": 0x800e,
+         "tile_mask": 0x800f}
 _BOTH |= {f"entry[{e}]": 0x8020 + e for e in range(ENTRIES)} | {f"mask[{e}]": 0x8040 + e for e in range(ENTRIES)}
 
 REGISTERS = {
@@ -91,8 +92,8 @@ class Registers:
         return y * tiles[1] + x
 
     def inside(self, y, x):
-        """Outputs of a tile that are inside the image, bool (S,)."""
-        mask = (1 << self._segment) - 1
+        """Outputs that a tile has and that are inside the image, bool (S,)."""
+        mask = self["tile_mask"]
         if y == self["tiles_y"] - 1:
             mask &= self["row_mask"]
         if x == self["tiles_x"] - 1:

@@ -13,8 +13,6 @@ from golden.duet.speculator_mapping import layer_words
 __all__ = ["ConvPlace", "ConfigWriter", "exec_conv_words", "exec_gate_words", "fills", "job_words", "order_lines",
            "register_words", "spec_conv_words"]
 
-_UNUSED = 14  # of the Speculator: positions that no tile has
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvPlace:
@@ -56,28 +54,25 @@ def order_lines(sizes, n):
 
 
 def _masks(mapping):
-    """``row_mask``, ``col_mask``: outputs of a tile that are inside in the last row, in the last column of tiles."""
-    if mapping.tile[0] * mapping.tile[1] != mapping.sizes.segment:
-        raise ValueError(f"tile = {mapping.tile} is not allowed: the machine needs tiles of {mapping.sizes.segment} "
-                         "outputs, all of a segment")
-    bits = 1 << np.arange(mapping.sizes.segment, dtype=np.int64)
-    masks = []
-    for axis in range(2):
+    """Outputs that a tile has, and those inside of the image in the last row and in the last column of tiles."""
+    outputs = np.indices(mapping.tile).reshape(2, -1)
+    bits = 1 << np.arange(outputs.shape[1], dtype=np.int64)
+    masks = {"tile_mask": int(bits.sum())}
+    for axis, name in enumerate(("row_mask", "col_mask")):
         wanted = mapping.layer.out_size[axis] * mapping.layer.pooling[axis]
         last = wanted - (mapping.tile_grid[axis] - 1) * mapping.tile[axis]
-        masks.append(int(np.dot(np.indices(mapping.tile)[axis].ravel() < last, bits)))
+        masks[name] = int(np.dot(outputs[axis] < last, bits))
     return masks
 
 
 def _conv_registers(mapping, loads, place, first):
     """Registers that SPEC and EXEC share; ``first``: output channel that is channel 0 of the job."""
     steps = [t * s // b for t, s, b in zip(mapping.tile, mapping.layer.stride, mapping.in_map.block)]
-    row_mask, col_mask = _masks(mapping)
-    values = dict(act_line=place.act_line, blocks_y=mapping.in_map.blocks[0], blocks_x=mapping.in_map.blocks[1],
-                  groups=mapping.in_map.groups, step_y=steps[0], step_x=steps[1], entries=len(loads),
-                  tiles_y=mapping.tile_grid[0], tiles_x=mapping.tile_grid[1], row_mask=row_mask, col_mask=col_mask,
-                  omap_line=place.omap_line + first // mapping.sizes.cols, out_groups=mapping.out_map.groups,
-                  order_line=place.order_line)
+    values = _masks(mapping) | dict(
+        act_line=place.act_line, blocks_y=mapping.in_map.blocks[0], blocks_x=mapping.in_map.blocks[1],
+        groups=mapping.in_map.groups, step_y=steps[0], step_x=steps[1], entries=len(loads),
+        tiles_y=mapping.tile_grid[0], tiles_x=mapping.tile_grid[1], order_line=place.order_line,
+        omap_line=place.omap_line + first // mapping.sizes.cols, out_groups=mapping.out_map.groups)
     bits = 1 << np.arange(mapping.sizes.segment, dtype=np.int64)
     for e, load in enumerate(loads):
         values[f"entry[{e}]"] = entry_word(load.line_offset, load.dy, load.dx, load.slot)
@@ -108,9 +103,8 @@ def spec_conv_words(mapping, speculation, place, *, first=0, n=None):
     n = mapping.outputs - first if n is None else n
     part = speculation.part(first, n)
     values = _conv_registers(mapping, speculation.load_table, place, first) | dict(project=1)
-    unused = mapping.sizes.segment - mapping.tile[0] * mapping.tile[1]
-    return [*layer_words(speculation.layer, mapping.sizes.segment), (_UNUSED, unused),
-            *register_words(Engine.SPEC, values), *job_words(part)]
+    return [*layer_words(speculation.layer, mapping.sizes.segment), *register_words(Engine.SPEC, values),
+            *job_words(part)]
 
 
 def job_words(part, pre_bits=8):

@@ -10,8 +10,8 @@ from golden.duet.speculator_mfu import Function
 __all__ = ["SpeculationEngine"]
 
 _LAYER = ("gate", "groups", "passes", "group_rows", "k_rows", "p_shift", "block_width", "tile_width", "stride_y",
-          "stride_x", "origin_y", "origin_x", "keep_order")
-_CLEAR_COUNTERS, _UNUSED, _THRESHOLDS, _TAPS = 13, 14, 32, 64
+          "stride_x", "origin_y", "origin_x", "keep_order", None, "unused")
+_CLEAR_COUNTERS, _THRESHOLDS, _TAPS = 13, 32, 64
 
 
 class SpeculationEngine:
@@ -41,7 +41,7 @@ class SpeculationEngine:
         if address >= FIRST_REGISTER:
             self._registers.write(address, data)
             return
-        known = (*range(_UNUSED + 1), *range(_THRESHOLDS, _THRESHOLDS + self._sizes.buckets - 1),
+        known = (*range(len(_LAYER)), *range(_THRESHOLDS, _THRESHOLDS + self._sizes.buckets - 1),
                  *range(_TAPS, _TAPS + self._sizes.max_passes))
         if address not in known:
             raise ValueError(f"address {address:#x} is not allowed: the Speculator has no such word")
@@ -52,7 +52,7 @@ class SpeculationEngine:
     def _configured(self, gate):
         """The layer that the words say; the Speculator begins anew where they were written since the last job."""
         if self._layer is None:
-            word = {name: self._words.get(address, 0) for address, name in enumerate(_LAYER)}
+            word = {name: self._words.get(address, 0) for address, name in enumerate(_LAYER) if name}
             if word.pop("k_rows") != word["groups"] * word["group_rows"]:
                 raise ValueError("k_rows is not groups * group_rows")
             self._check(word)
@@ -117,13 +117,9 @@ class SpeculationEngine:
             self._memory.hold(name, np.arange(first * bits // line, -(-(first + rows) * bits // line)))
 
     def _tile(self, command):
-        layer, registers, segment = self._configured(gate=False), self._registers, self._sizes.segment
+        layer, registers = self._configured(gate=False), self._registers
         tile = registers.tile_number(command.b, command.c)
-        valid = registers.inside(command.b, command.c)
-        unused = self._words.get(_UNUSED, 0)
-        if valid[segment - unused:].any():
-            raise ValueError(f"unused = {unused} is not allowed: outputs at the end of the tile are inside the image")
-        job = self._job(valid)
+        job = self._job(registers.inside(command.b, command.c))
         if job.project:
             loads = list(registers.loads(command.b, command.c))
             if registers["groups"] != layer.groups:
@@ -133,7 +129,7 @@ class SpeculationEngine:
                     last = group == layer.groups - 1 and load is loads[-1]
                     self._send(group * 4 + load.slot, None if load.line is None else load.line + group, load.mask, last)
         result = self._speculator.run(job)
-        cols, rows = self._sizes.cols, self._sizes.executor.rows
+        cols, rows, segment = self._sizes.cols, self._sizes.executor.rows, self._sizes.segment
         first = registers["omap_line"] + tile * registers.counts("out_groups")[0]
         for channel, bits in enumerate(result.map):
             at = channel % cols * segment

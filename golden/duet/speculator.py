@@ -66,6 +66,7 @@ class Layer:
     origin_y: int = 0
     origin_x: int = 0
     keep_order: bool = False
+    unused: int = 0
     thresholds: tuple = ()
     taps: tuple = ()
 
@@ -131,6 +132,8 @@ class Speculator:
                 raise ValueError(f"{name} = {value} is not allowed: it must be from 1 to {most}")
         if not layer.gate and len(layer.taps) != layer.passes:
             raise ValueError(f"taps has {len(layer.taps)} passes: it must have passes = {layer.passes}")
+        if not 0 <= layer.unused < size.segment:
+            raise ValueError(f"unused = {layer.unused} is not allowed: it must be from 0 to {size.segment - 1}")
         self.layer, self._rows = layer, rows
         self._halves = 2 if 2 * rows <= size.activation_rows else 1
         self._written, self._complete, self._taken, self._x = 0, 0, 0, None
@@ -183,7 +186,11 @@ class Speculator:
         pre = pre_activation(acc, scale[:, None], bias[:, None], job.q_shift, scale_bits=size.scale_bits,
                              bias_bits=size.bias_bits, pre_bits=size.pre_bits)
         code = activate(pre, job.function, pre_bits=size.pre_bits, code_bits=size.code_bits)
-        valid = None if layer.gate else np.asarray(job.valid, bool)
+        valid = None
+        if not layer.gate:
+            valid = np.asarray(job.valid, bool)
+            if valid[size.segment - layer.unused:].any():
+                raise ValueError(f"unused = {layer.unused} is not allowed: positions at the end of the tile are valid")
         m = switching_map(pre, job.function, job.threshold, valid, pre_bits=size.pre_bits)
         z = dequantize(code, job.function, code_bits=size.code_bits)
         if layer.gate:

@@ -16,7 +16,7 @@ from golden.duet.speculator import ENTRY_BITS, Layer, Speculator
 
 __all__ = ["Part", "SpeculatorMapping", "layer_words", "map_speculation", "map_gate_speculation", "pack_fields"]
 
-_TAPS, _THRESHOLDS = 64, 32
+_UNUSED, _THRESHOLDS, _TAPS = 14, 32, 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,10 @@ def layer_words(layer, segment):
     if not layer.gate:
         words += [layer.block_width, layer.tile_width, layer.stride_y, layer.stride_x, layer.origin_y, layer.origin_x,
                   int(layer.keep_order)]
-    words = list(enumerate(words)) + [(_THRESHOLDS + i, t) for i, t in enumerate(layer.thresholds)]
+    words = list(enumerate(words))
+    if not layer.gate:
+        words.append((_UNUSED, layer.unused))
+    words += [(_THRESHOLDS + i, t) for i, t in enumerate(layer.thresholds)]
     bits = 1 << np.arange(segment, dtype=np.int64)
     return words + [(_TAPS + q, int(np.dot(far_y, bits) | np.dot(far_x, bits) << segment))
                     for q, (far_y, far_x) in enumerate(layer.taps)]
@@ -113,6 +116,7 @@ def map_speculation(mapping, speculation, sizes, *, keep_order, thresholds=None)
         block_width=tw.bit_length() - 1, tile_width=mapping.tile[1].bit_length() - 1, stride_y=mapping.layer.stride[0],
         stride_x=mapping.layer.stride[1], origin_y=-mapping.layer.padding[0] % (2 * th),
         origin_x=-mapping.layer.padding[1] % (2 * tw), keep_order=keep_order, thresholds=thresholds,
+        unused=segment - mapping.tile[0] * mapping.tile[1],
         taps=tuple((tuple(y), tuple(x)) for y, x in far.swapaxes(0, 1).tolist()))
     loads = mapping.load_table[:len(mapping.load_table) // mapping.chunk_lines]
     return _mapped(layer, p, [speculation], sizes, load_table=loads)

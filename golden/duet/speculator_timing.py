@@ -48,13 +48,13 @@ class JobTimes:
 class SpeculatorTiming:
     """The jobs of a layer one after another, from when each is offered and its tile is complete.
 
-    ``size``: a :class:`TimingSize`; ``layer``: a :class:`golden.duet.speculator.Layer`; ``unused``: positions at the
-    end of a tile that are left out. All streams of results are taken at once.
+    ``size``: a :class:`TimingSize`; ``layer``: a :class:`golden.duet.speculator.Layer`. All streams of results are
+    taken at once.
     """
 
-    def __init__(self, size, layer, unused=0):
+    def __init__(self, size, layer):
         self.size, self.layer = size, layer
-        self.positions = 1 if layer.gate else size.segment - unused
+        self.positions = 1 if layer.gate else size.segment - layer.unused
         self.k = layer.k_rows * size.trees
         self.halves = 2 if 2 * layer.k_rows <= size.input_rows else 1
         self._half = self.halves - 1

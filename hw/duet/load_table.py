@@ -27,13 +27,14 @@ def load_fields(segment, base):
         "row_mask": (base + 0x09, unsigned(segment)), "col_mask": (base + 0x0A, unsigned(segment)),
         "omap_line": (base + 0x0B, unsigned(16)), "out_groups": (base + 0x0C, unsigned(10)),
         "order_line": (base + 0x0D, unsigned(16)), "n": (base + 0x0E, unsigned(16)),
+        "tile_mask": (base + 0x0F, unsigned(segment)),
         "entry": (base + 0x20, data.ArrayLayout(Entry(), ENTRIES)),
         "mask": (base + 0x40, data.ArrayLayout(unsigned(segment), ENTRIES)),
     }
 
 
 class TileBlock(wiring.Component):
-    """Where a tile is: its own block and line, its number, the outputs that are inside the image.
+    """Where a tile is: its own block and line, its number, the outputs that it has and that are inside the image.
 
     Latency: :attr:`latency` cycles from a change of ``ty``, ``tx`` to the outputs; they stay as long as the inputs do.
 
@@ -60,15 +61,9 @@ class TileBlock(wiring.Component):
                           for port in (self.by, self.bx, self.number))
         in_tile = Signal(16, reset_less=True)
         last_y, last_x = self.ty == r.tiles_y - 1, self.tx == r.tiles_x - 1
-        with m.If(last_y & last_x):
-            m.d.sync += valid.eq(r.row_mask & r.col_mask)
-        with m.Elif(last_y):
-            m.d.sync += valid.eq(r.row_mask)
-        with m.Elif(last_x):
-            m.d.sync += valid.eq(r.col_mask)
-        with m.Else():
-            m.d.sync += valid.eq(~0)
         m.d.sync += [
+            valid.eq(r.tile_mask & (r.row_mask | ~last_y.replicate(len(valid)))
+                     & (r.col_mask | ~last_x.replicate(len(valid)))),
             by.eq(self.ty * r.step_y), bx.eq(self.tx * r.step_x), number.eq(self.ty * r.tiles_x + self.tx),
             block.eq(by * r.blocks_x + bx), in_tile.eq(number * r.out_groups),
             in_block.eq(block * r.groups),

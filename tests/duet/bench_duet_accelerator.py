@@ -19,8 +19,10 @@ POINTS = [
         Engine.DMA: ("LOAD", "LOAD with map", "STORE", "STORE map", "FETCH", "FETCH all", "FETCH none"),
         Engine.SPEC: ("CONFIG", "FILL", "TILE", "GATE"), Engine.EXEC: ("CONFIG", "TILE", "GATE", "GATE all"),
         Engine.CELL: ("CONFIG", "UPDATE")}.items() for op in ops),
-    "engines side by side", "reset in mid-work", "a command waits for a token", "stalls",
+    "tiles of a few outputs", "engines side by side", "reset in mid-work", "a command waits for a token", "stalls",
 ]
+#: Address of the register of EXEC that says which outputs a tile has.
+TILE_MASK = 0x800F
 coverage = Coverage("duet_accelerator", POINTS)
 
 
@@ -116,5 +118,7 @@ class Harness(AcceleratorDriver):
             if command.engine == Engine.EXEC and name == "GATE" and flag:
                 name += " all"
             coverage.hit(f"{command.engine.name} {name}")
+            coverage.hit("tiles of a few outputs", (command.engine, command.op, command.b) == (
+                Engine.EXEC, WorkOp.CONFIG, TILE_MASK) and command.a + 1 != 1 << self.sizes.segment)
             coverage.hit("a command waits for a token", command.wait != 0)
         coverage.hit("engines side by side", len({command.engine for command in commands}) > 1)

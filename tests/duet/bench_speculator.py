@@ -85,7 +85,7 @@ class Harness:
                  ("segment", "trees", "array_rows", "array_cols", "activation_rows", "input_rows")}
         return SpeculatorTiming(TimingSize(
             **sizes, array_depth=array.depth, projection_latency=projection.latency, array_latency=array.latency,
-            result_latency=SpeculatorMfu.latency + SwitchingMap.latency), self.layer, self.unused)
+            result_latency=SpeculatorMfu.latency + SwitchingMap.latency), self.layer)
 
     async def refill(self):
         """Write all of every memory: nothing that a test before left there, or lost in a reset, stays."""
@@ -176,10 +176,11 @@ class Harness:
             p_shift=int(rng.integers(0, max(2, int(sums).bit_length()))), block_width=block_width,
             tile_width=int(rng.integers(size + 1)), stride_y=int(rng.integers(1, 8)), stride_x=int(rng.integers(1, 8)),
             origin_y=int(rng.integers(2 * config.segment >> block_width)), origin_x=int(rng.integers(2 << block_width)),
+            unused=int(rng.choice([0, 0, rng.integers(config.segment)])),
             keep_order=bool(rng.integers(4) == 0), thresholds=tuple(int(t) for t in thresholds), taps=taps)
         return golden.Layer(**{**values, **fields})
 
-    async def begin(self, layer, unused=0):
+    async def begin(self, layer):
         """Configure a layer; weights and channels for it come while the layer before is still at work."""
         config = self.config
         await self.jobs.drain()
@@ -188,9 +189,7 @@ class Harness:
         for name in ("weight", "channel"):
             self.fill_all(name, self.upper)
         self.hit("filled while at work", at_work)
-        values = {name: int(getattr(layer, name)) for name in LayerSettings.NAMES if name not in (None, "unused")}
-        words = [(LayerSettings.NAMES.index(name), value) for name, value in values.items()]
-        words.append((LayerSettings.NAMES.index("unused"), unused))
+        words = [(address, int(getattr(layer, name))) for address, name in enumerate(LayerSettings.NAMES) if name]
         words += [(LayerSettings.THRESHOLDS + i, t) for i, t in enumerate(layer.thresholds)]
         for index, (far_y, far_x) in enumerate(layer.taps):
             word = little_endian(far_y, 1) | little_endian(far_x, 1) << config.segment
@@ -202,7 +201,7 @@ class Harness:
         await self.words.drain()
         await self.lines.drain()
         self.fill_all("projection")
-        self.layer, self.unused, self.functions = layer, unused, set()
+        self.layer, self.functions = layer, set()
         self.model.configure(layer)
         self.rows = layer.passes if layer.gate else golden.SLOTS * layer.groups
         self.first = True
@@ -232,9 +231,9 @@ class Harness:
             valid=tuple(bool(bit) for bit in rng.integers(0, 4, config.segment) > 0)
             if rng.integers(2) else (True,) * config.segment)
         job = golden.Job(**{**values, **fields})
-        if self.unused:
+        if layer.unused:
             valid = np.array(job.valid)
-            valid[config.segment - self.unused:] = False
+            valid[config.segment - layer.unused:] = False
             job = golden.Job(**{**job.__dict__, "valid": tuple(bool(bit) for bit in valid)})
         return job
 
@@ -314,7 +313,7 @@ class Harness:
         self.hit("convolution several groups", layer.groups > 1)
         self.hit("convolution natural order", layer.keep_order)
         self.hit("convolution positions outside", not all(job.valid))
-        self.hit("convolution short tile", self.unused)
+        self.hit("convolution short tile", layer.unused)
 
     @staticmethod
     def hit(point, reached=True):

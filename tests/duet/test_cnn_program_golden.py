@@ -8,6 +8,7 @@ import pytest
 from golden.duet.calibrate import calibrate_execution, calibrate_speculation, convolution_rows
 from golden.duet.cnn_program import CnnLayer, cnn_program
 from golden.duet.command import CopyOp, Engine, WorkOp
+from golden.duet.engine_registers import REGISTERS
 from golden.duet.mode import Mode
 from golden.duet.networks import DuetConvolution
 from golden.duet.speculator_mfu import Function
@@ -16,26 +17,32 @@ from tests.duet.test_mapping_golden import plain_convolution
 
 
 def plain_network(layers, image, sizes, speculated):
-    """(result, [(switching map, corrected map)]) of each layer, by sliding windows."""
-    maps = []
+    """[(switching map, result)] of each layer, by sliding windows."""
+    found = []
     for given, switched in zip(layers, speculated):
         layer = given.layer
         computed = np.ones((layer.out_channels, *layer.conv_size), dtype=bool)
         if switched:
             rows = convolution_rows(image >> 12, layer.kernel, layer.padding[0], sizes.cols)
-            computed = given.speculation.mask(given.speculation.pre(rows)).T.reshape(computed.shape)
+            mask = given.speculation.mask(given.speculation.pre(rows)).T.reshape(len(computed), *stride_1(layer))
+            computed = mask[:, ::layer.stride[0], ::layer.stride[1]]
         image = plain_convolution(layer, given.parameters, image, computed)
         height, width = (size * pooling for size, pooling in zip(layer.out_size, layer.pooling))
-        maps.append((computed[:, :height, :width], image != 0))
-    return image, maps
+        found.append((computed[:, :height, :width], image))
+    return found
+
+
+def stride_1(layer):
+    """Height and width of the outputs that the layer would have with a stride of 1."""
+    return dataclasses.replace(layer, stride=1).conv_size
 
 
 def check_network(program, machine, layers, image):
-    expected, maps = plain_network(layers, image, program.sizes, program.speculated)
-    assert (program.output(machine.dram) == expected).all()
-    for number, (switching, corrected) in enumerate(maps):
+    expected = plain_network(layers, image, program.sizes, program.speculated)
+    assert (program.output(machine.dram) == expected[-1][1]).all()
+    for number, (switching, result) in enumerate(expected):
         if f"map[{number}]" in program.results:
-            assert (program.result_map(machine.dram, number) == corrected).all()
+            assert (program.result_map(machine.dram, number) == (result != 0)).all()
         if f"omap[{number}]" in program.results:
             assert (program.switching_map(machine.dram, number) == switching).all()
 
@@ -43,6 +50,9 @@ def check_network(program, machine, layers, image):
 POOLED = (SMALL, (3, 9, 7), dict(out_channels=5, padding=1, pooling=2), dict(out_channels=6, padding=1),
           dict(out_channels=3, kernel=1))
 RAGGED = (SMALL, (2, 7, 8), dict(out_channels=3, padding=1, pooling=(2, 1)), dict(out_channels=9, kernel=2))
+STRIDED = (SMALL, (3, 9, 7), dict(out_channels=5, padding=1, stride=2), dict(out_channels=6, kernel=1, stride=(1, 2)),
+           dict(out_channels=5, kernel=2, padding=1), dict(out_channels=9, kernel=1, stride=2),
+           dict(out_channels=3, padding=1))
 PARTED = (dataclasses.replace(SMALL, lines=450, map_lines=600), (4, 4, 2), dict(out_channels=9, padding=1),
           dict(out_channels=24, padding=1), dict(out_channels=23, kernel=2, padding=1))
 
@@ -51,7 +61,8 @@ PARTED = (dataclasses.replace(SMALL, lines=450, map_lines=600), (4, 4, 2), dict(
 @pytest.mark.parametrize("sizes, shape, layers, plain", [
     (POOLED[0], POOLED[1], POOLED[2:], ()), (RAGGED[0], RAGGED[1], RAGGED[2:], ()),
     (PARTED[0], PARTED[1], PARTED[2:], ()), (POOLED[0], POOLED[1], POOLED[2:], (1,)),
-], ids=["pooled", "ragged", "parted", "plain_layer"])
+    (STRIDED[0], STRIDED[1], STRIDED[2:], ()), (STRIDED[0], STRIDED[1], STRIDED[2:], (0, 3)),
+], ids=["pooled", "ragged", "parted", "plain_layer", "strided", "plain_strided"])
 def test_cnn(sizes, shape, layers, plain, mode):
     layers, image = network(2, sizes, shape, *layers, plain=plain)
     for options in (dict(), dict(speculate_first=True, store_maps=True)):
@@ -104,6 +115,31 @@ def test_paper_size():
                             dict(out_channels=17, kernel=1))
     program = cnn_program(layers, image, PAPER, Mode.DUET)
     check_network(program, run(program), layers, image)
+
+
+@pytest.mark.parametrize("stride", [2, (2, 1)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_paper_size_strided(kernel, stride):
+    """Tiles of 2 x 2 and 2 x 4 outputs of blocks of 4 x 4, or windows that leave pixels out."""
+    layers, image = network(8, PAPER, (20, 11, 13), dict(out_channels=33, kernel=kernel, padding=kernel // 2,
+                                                         stride=stride), dict(out_channels=17, padding=1))
+    program = cnn_program(layers, image, PAPER, Mode.DUET, speculate_first=True, store_maps=True)
+    high, wide = program.mappings[0].tile
+    assert high * wide == {(1, 2): 16, (1, (2, 1)): 16, (3, 2): 4, (3, (2, 1)): 8}[kernel, stride]
+    check_network(program, run(program), layers, image)
+
+
+@pytest.mark.parametrize("engine, match", [(Engine.SPEC, "unused = 3"), (Engine.EXEC, "assert")])
+def test_wrong_tile_mask(engine, match):
+    """Outputs that no tile has are refused, or spoil the result."""
+    layers, image = network(2, *STRIDED)
+    program = cnn_program(layers, image, SMALL, Mode.IOS, speculate_first=engine == Engine.SPEC, store_maps=True)
+    mask = REGISTERS[engine]["tile_mask"]
+    commands = [dataclasses.replace(command, a=0xf) if (command.engine, command.op, command.b) == (engine, 0, mask)
+                else command for command in program.commands]
+    assert commands != list(program.commands)
+    with pytest.raises((ValueError, AssertionError), match=match):
+        check_network(program, run(dataclasses.replace(program, commands=tuple(commands))), layers, image)
 
 
 def test_many_tiles():
@@ -170,9 +206,6 @@ def test_cnn_refused():
         cnn_program([], image, SMALL, Mode.BASE)
     with pytest.raises(ValueError, match="image has shape"):
         cnn_program(layers, image[:2], SMALL, Mode.BASE)
-    strided, image = network(2, SMALL, (2, 8, 8), dict(out_channels=2, padding=1, stride=2))
-    with pytest.raises(ValueError, match=r"tile = \(1, 1\) is not allowed"):
-        cnn_program(strided, image, SMALL, Mode.BASE)
 
 
 def test_calibrated_convolutions():

@@ -5,13 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from golden.duet.cnn_program import cnn_program
+from golden.duet.conv_works import conv_works
 from golden.duet.cycles import CycleModel
 from golden.duet.mode import Mode
 from golden.duet.timeline import Timeline
 from resilin.duet.layer_cycles import layer_cycles
 from resilin.duet.program_run import golden_runs
 from resilin.duet_machine import machine_timing, sizes_of
+from tests.duet.network_programs import network
 from tests.duet.test_cnn_job import SMALL, stack
+from tests.duet.test_cnn_program_golden import STRIDED, plain_network
 
 
 def content(work):
@@ -30,6 +34,19 @@ def test_equal_to_the_golden_machine(mode):
     assert all(content(work) == content(found[number]) for number, work in recorded.items())
     assert any(step.active < step.rows for work in found.values() if hasattr(work, "steps") for step in work.steps) == (
         mode.speculates)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_strides(mode):
+    """Tiles of fewer outputs than a segment has words, windows that leave pixels out."""
+    sizes, shape, *layers = STRIDED
+    layers, image = network(7, sizes, shape, *layers, plain=(3,))
+    program = cnn_program(layers, image, sizes, mode)
+    maps, results = zip(*plain_network(layers, image, sizes, program.speculated))
+    recorded = golden_runs({"": program}, SMALL)[""].works
+    found = conv_works(program, [image, *results], maps)
+    assert recorded.keys() == found.keys()
+    assert all(content(work) == content(found[number]) for number, work in recorded.items())
 
 
 def test_wrong_maps_differ():

@@ -46,7 +46,8 @@ async def convolutions(dut, mode, stall):
     for shape, *layers in (
             ((3, 9, 7), dict(out_channels=5, padding=1, pooling=2), dict(out_channels=6, padding=1),
              dict(out_channels=3, kernel=1)),
-            ((2, 7, 8), dict(out_channels=3, padding=1, pooling=(2, 1)), dict(out_channels=9, kernel=2))):
+            ((2, 7, 8), dict(out_channels=3, padding=1, pooling=(2, 1)), dict(out_channels=9, kernel=2)),
+            ((2, 7, 6), dict(out_channels=5, padding=1, stride=2), dict(out_channels=3, kernel=1, stride=(2, 1)))):
         layers, image = network(int(h.rng.integers(1000)), h.sizes, shape, *layers)
         await h.program(cnn_program(layers, image, h.sizes, Mode[mode], speculate_first=True, store_maps=True))
         await h.program(cnn_program(layers, image, h.sizes, Mode[mode]))
@@ -99,6 +100,11 @@ async def cycles(dut):
                                 dict(out_channels=int(h.rng.integers(1, 8)), padding=1, pooling=2),
                                 dict(out_channels=int(h.rng.integers(1, 8)), padding=1), dict(out_channels=3, kernel=1))
         await h.timed(cnn_program(layers, image, h.sizes, mode))
+        layers, image = network(int(h.rng.integers(1000)), h.sizes, (3, height, width),
+                                dict(out_channels=int(h.rng.integers(1, 8)), padding=1, stride=2),
+                                dict(out_channels=int(h.rng.integers(1, 8)), kernel=1, stride=(1, 2)),
+                                dict(out_channels=3, padding=1, stride=(2, 1)))
+        await h.timed(cnn_program(layers, image, h.sizes, mode, speculate_first=True))
     for kind in Cell:
         for mode in (Mode.BASE, Mode.DUET):
             cells = [random_cell(h.rng, h.sizes, kind, inputs, width) for inputs, width in ((5, 11), (9, 4))]

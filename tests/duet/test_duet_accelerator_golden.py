@@ -184,6 +184,28 @@ def test_cell():
         assert (machine.data[13, 4:] == state[3, 4:]).all()
 
 
+@pytest.mark.parametrize("cell, changes, match", [
+    (0, {7: 8, 9: 1}, r"h_line = 8 .* source\[4\]"), (0, {8: 1}, r"c_line = 1 .* source\[0\]"),
+    (0, {7: 12, 9: 0}, "h and c overlap"), (1, {7: 1}, r"h_line = 1 .* source\[0\]"),
+    (0, {8: 8}, None), (0, {7: 4, 9: 0}, None), (1, {7: 0}, None),
+])
+def test_cell_places(cell, changes, match):
+    """Results in the places of sources: as far as each segment has been read before."""
+    def program():
+        yield Command(Engine.DMA, CopyOp.LOAD, b=0, c=14, signal=CELL)
+        values = dict(zip(range(10), [cell, 3, 0, 2, 4, 6, 8, 10, 12, 1])) | changes
+        for k, (address, data) in enumerate(values.items()):
+            yield Command(Engine.CELL, CellOp.CONFIG, wait=DMA if k == 0 else 0, b=address, a=data)
+        yield Command(Engine.CELL, CellOp.UPDATE)
+
+    machine = DuetAccelerator(SMALL, np.zeros((14, SMALL.line_words), int))
+    if match is None:
+        machine.run(program())
+    else:
+        with pytest.raises(ValueError, match=f"CELL UPDATE.*{match}"):
+            machine.run(program())
+
+
 def with_command(program, index, **changes):
     commands = list(program.commands)
     commands[index] = dataclasses.replace(commands[index], **changes)

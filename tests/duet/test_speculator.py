@@ -23,9 +23,7 @@ async def random_layers(dut, profile):
     h = Harness(dut)
     await h.start(lambda: stalls(profile, h.ctx.random)[0], lambda: stalls(profile, h.ctx.random)[1])
     for _ in range(h.ctx.options.get("layers", 8)):
-        layer = h.random_layer()
-        unused = 0 if layer.gate else int(h.rng.choice([0, 0, h.rng.integers(h.config.segment)]))
-        await h.begin(layer, unused)
+        await h.begin(h.random_layer())
         for _ in range(5):
             h.put(h.random_job())
     await h.finish()
@@ -40,7 +38,7 @@ async def cycles(dut):
     for _ in range(h.ctx.options.get("layers", 8)):
         await h.settle()
         layer = h.random_layer()
-        await h.begin(layer, 0 if layer.gate else int(h.rng.choice([0, h.rng.integers(h.config.segment)])))
+        await h.begin(layer)
         await h.lines.drain()
         name = "gates" if layer.gate else "maps"
         lines, jobs, results = len(h.lines.times), len(h.jobs.times), len(h.monitors[name].times)

@@ -9,20 +9,20 @@ PAPER = TimingSize(segment=16, trees=16, array_rows=16, array_cols=32, activatio
                    array_depth=52, projection_latency=10, array_latency=20, result_latency=4)
 
 
-def period(layer, n, size=PAPER, unused=0):
+def period(layer, n, size=PAPER):
     """Cycles from job to job once the pipeline is full, and W and T."""
-    timing = SpeculatorTiming(size, layer, unused)
+    timing = SpeculatorTiming(size, layer)
     jobs = [timing.job(n, 0, 0) for _ in range(20)]
     return (jobs[-1].steps[1] - jobs[9].steps[1]) / 10, timing.windows, timing.steps(n)
 
 
-@pytest.mark.parametrize("layer, n, unused", [
-    (Layer(groups=4, group_rows=2, passes=1), 128, 0), (Layer(groups=2, group_rows=2, passes=4), 64, 0),
-    (Layer(groups=2, group_rows=2, passes=4), 64, 12), (Layer(gate=True, group_rows=8, passes=4), 512, 0),
-    (Layer(group_rows=8), 1, 12), (Layer(group_rows=4), 33, 0)])
-def test_a_job_every_max_of_windows_and_steps(layer, n, unused):
-    cycles, windows, steps = period(layer, n, unused=unused)
-    assert windows == layer.groups * layer.group_rows * layer.passes * (1 if layer.gate else 16 - unused)
+@pytest.mark.parametrize("layer, n", [
+    (Layer(groups=4, group_rows=2, passes=1), 128), (Layer(groups=2, group_rows=2, passes=4), 64),
+    (Layer(groups=2, group_rows=2, passes=4, unused=12), 64), (Layer(gate=True, group_rows=8, passes=4), 512),
+    (Layer(group_rows=8, unused=12), 1), (Layer(group_rows=4), 33)])
+def test_a_job_every_max_of_windows_and_steps(layer, n):
+    cycles, windows, steps = period(layer, n)
+    assert windows == layer.groups * layer.group_rows * layer.passes * (1 if layer.gate else 16 - layer.unused)
     assert steps == -(-n // 32) * layer.k_rows * 16
     assert cycles == max(windows, steps)
 
