@@ -6,7 +6,7 @@ infinity), then saturate to the ``width``-bit two's complement range.
 
 import numpy as np
 
-__all__ = ["as_integers", "check_range", "requantize", "saturate", "signed_range"]
+__all__ = ["as_flags", "as_integers", "check_range", "requantize", "saturate", "signed_range"]
 
 
 def signed_range(width):
@@ -25,6 +25,12 @@ def as_integers(name, values):
     if values.dtype == np.uint64 and values.size and values.max() >= 1 << 63:
         raise ValueError(f"{name} holds {values.max()}, outside 64 bits signed")
     return values.astype(np.int64)
+
+
+def as_flags(name, values):
+    """``values`` as a bool array: bools, or integers of which any but 0 and 1 is a ``ValueError``."""
+    values = np.asarray(values)
+    return values if values.dtype == bool else check_range(name, values, 1, signed=False).astype(bool)
 
 
 def check_range(name, values, width, signed=True):

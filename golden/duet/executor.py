@@ -11,7 +11,7 @@ import enum
 import numpy as np
 
 from golden.arith import activation
-from golden.arith.fixed import check_range, requantize
+from golden.arith.fixed import as_flags, as_integers, check_range, requantize
 from golden.duet.executor_config import PARITIES, Configuration, Region
 from golden.duet.executor_pe import SLOTS, macs, tags
 from golden.duet.multicast_bus import deliver
@@ -26,8 +26,17 @@ def outputs(configuration, sums, omap, channels, parity):
     Parameters: ``sums`` (R, S) exact row sums; ``omap`` (R, S) bool; ``channels`` (R,); ``parity`` 0 to 3. Returns
     int64 (R, S): INT16, zero where no output went. The corrected map is where it is not zero.
     """
-    omap, place = np.asarray(omap, dtype=bool), np.asarray(configuration.place)[parity]
-    bias = np.asarray(configuration.bias)[np.asarray(channels)] << configuration.bias_shift
+    omap, channels = as_flags("omap", omap), as_integers("channels", channels)
+    if not 0 <= parity < PARITIES:
+        raise ValueError(f"parity = {parity} is not allowed: parity must be from 0 to {PARITIES - 1}")
+    if not sums.shape == omap.shape == (len(channels), omap.shape[-1]):
+        raise ValueError(f"sums has shape {sums.shape}, omap {omap.shape}, channels {channels.shape}: they must be "
+                         "(rows, S), (rows, S) and (rows,)")
+    if channels.min() < 0 or channels.max() >= len(configuration.bias):
+        raise ValueError(f"channels from {channels.min()} to {channels.max()} are not allowed: there are "
+                         f"{len(configuration.bias)} biases")
+    place = np.asarray(configuration.place)[parity]
+    bias = np.asarray(configuration.bias)[channels] << configuration.bias_shift
     x = requantize(sums + bias[:, None], configuration.shift, 16)
     function = Function(configuration.function)
     if function == Function.RELU:
@@ -50,9 +59,11 @@ def run_step(configuration, chunks, omap, channels, parity=0, *, acc_bits=44):
     MACs of each element int64 (chunks, R, C)). Raises ``ValueError`` for a value out of range or a sum that leaves
     ``acc_bits``.
     """
-    omap, psums, counts = np.asarray(omap, dtype=bool), None, []
+    omap, psums, counts = as_flags("omap", omap), None, []
+    if not len(chunks):
+        raise ValueError("chunks is empty: there must be at least one")
     for inputs, imap, weights in chunks:
-        used = np.asarray(imap, dtype=bool) if configuration.use_imap else np.ones(np.shape(imap), dtype=bool)
+        used = as_flags("imap", imap) if configuration.use_imap else np.ones(np.shape(imap), dtype=bool)
         tag = tags(configuration.program, omap[:, None], used)
         psums = macs(inputs, weights, configuration.program, tag, psums, acc_bits=acc_bits)
         counts.append(tag.sum(axis=-1))
@@ -239,7 +250,7 @@ class Executor:
         return data.reshape(self.sizes.cols, self.sizes.segment)
 
     def _bits(self, name, bits, count):
-        bits = np.zeros(count, dtype=bool) if bits is None else np.asarray(bits, dtype=bool)
+        bits = np.zeros(count, dtype=bool) if bits is None else as_flags(name, bits)
         if bits.shape != (count,):
             raise ValueError(f"{name} has shape {bits.shape}: it must be ({count},)")
         return bits

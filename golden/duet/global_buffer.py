@@ -1,13 +1,13 @@
 """Golden model of the GlobalBuffer: lines of activations and weights, lines of map bits, who is served in a cycle.
 
-Thesis 5.2.1: 1 MB, 512 bytes a cycle. Lines and map lines are two address spaces. Ports have fixed priorities.
+Thesis 5.1: 1 MB, 512 bytes a cycle. Lines and map lines are two address spaces. Ports have fixed priorities.
 """
 
 import dataclasses
 
 import numpy as np
 
-from golden.arith.fixed import as_integers, check_range
+from golden.arith.fixed import as_flags, check_range
 
 __all__ = ["GlobalBuffer", "LineWrite", "ReadRequest", "SegmentWrite", "grants"]
 
@@ -107,9 +107,7 @@ class GlobalBuffer:
 
     @staticmethod
     def _bits(name, bits, width):
-        bits = np.asarray(bits)
-        if bits.dtype != bool:
-            bits = as_integers(name, bits)
-        if bits.shape != (width,) or bits.size and (bits.min() < 0 or bits.max() > 1):
+        bits = as_flags(name, bits)
+        if bits.shape != (width,):
             raise ValueError(f"{name} has shape {bits.shape}: it must be {width} bits")
-        return bits.astype(bool)
+        return bits

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from golden.arith.fixed import as_integers
+from golden.arith.fixed import as_flags, as_integers
 
 __all__ = ["bucket_of", "channel_sums", "order"]
 
 
 def channel_sums(maps):
     """Outputs to compute of each channel of a tile: ``maps`` (channels, lanes) of 0 and 1 -> int64 (channels,)."""
-    maps = np.asarray(maps)
-    if maps.ndim != 2 or maps.dtype != bool and not np.isin(maps, (0, 1)).all():
-        raise ValueError(f"maps has dtype {maps.dtype} and shape {maps.shape}: it must be 0 and 1, (channels, lanes)")
+    maps = as_flags("maps", maps)
+    if maps.ndim != 2:
+        raise ValueError(f"maps has shape {maps.shape}: it must be (channels, lanes)")
     return maps.sum(axis=1, dtype=np.int64)
 
 
@@ -21,7 +21,8 @@ def bucket_of(sums, thresholds):
     ``thresholds``: the interval thresholds, descending, one less than there are buckets; a threshold that is not
     below the one before it leaves a bucket empty. Raises ``ValueError`` where one is greater than the one before it.
     """
-    sums, thresholds = as_integers("sums", sums), as_integers("thresholds", np.asarray(thresholds, dtype=np.int64))
+    sums = as_integers("sums", sums)
+    thresholds = as_integers("thresholds", thresholds) if len(thresholds) else np.zeros(0, dtype=np.int64)
     if thresholds.ndim != 1 or np.any(np.diff(thresholds) > 0) or np.any(thresholds < 0):
         raise ValueError(f"thresholds = {thresholds.tolist()} is not allowed: thresholds must descend and not be "
                          "below 0")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from golden.arith.fixed import check_range, requantize, saturate, signed_range
+from golden.arith.fixed import as_flags, check_range, requantize, saturate, signed_range
 from hw.arith.fixed import Requantize
 
 
@@ -80,6 +80,14 @@ def test_refusals(call, message):
 def test_floats_are_refused():
     with pytest.raises(TypeError, match="values must be of an integer type"):
         requantize(np.array([1.0]), 0, 8)
+
+
+def test_flags():
+    assert as_flags("x", [0, 1, 1]).tolist() == as_flags("x", [False, True, True]).tolist() == [False, True, True]
+    with pytest.raises(ValueError, match="x holds 2"):
+        as_flags("x", [1, 2])
+    with pytest.raises(TypeError, match="x must be of an integer type"):
+        as_flags("x", [1.0])
 
 
 def test_saturate():

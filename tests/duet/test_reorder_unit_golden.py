@@ -43,8 +43,15 @@ def test_interval_ends():
 @pytest.mark.parametrize("maps, thresholds, message", [
     ([[True]], [0, 1], "thresholds must descend"), ([[True]], [2], "from 0 to 1 lanes"),
     ([[True]], [-1], "not be below 0"),
-    ([True], [0], "maps has dtype"), ([[2]], [0], "maps has dtype"),
+    ([True], [0], "maps has shape"), ([[2]], [0], "maps holds 2"),
 ])
 def test_refuses(maps, thresholds, message):
     with pytest.raises(ValueError, match=message):
         golden.order(np.array(maps), thresholds)
+
+
+def test_refuses_fractions():
+    with pytest.raises(TypeError, match="thresholds must be of an integer type"):
+        golden.order(np.array([[True]]), [0.5])
+    with pytest.raises(TypeError, match="maps must be of an integer type"):
+        golden.order(np.array([[0.5]]), [0])

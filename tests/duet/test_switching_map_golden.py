@@ -67,7 +67,11 @@ def test_assemble():
     (lambda: golden.dequantize([16], Function.RELU), "code holds 16"),
     (lambda: golden.dequantize([-1], Function.TANH), "code holds -1"),
     (lambda: golden.dequantize([0], Function.TANH, code_bits=1), "code_bits = 1 is not allowed"),
-    (lambda: golden.assemble([0], [0], [2]), "m must hold 0 and 1"),
+    (lambda: golden.assemble([0], [0], [2]), "m holds 2"),
+    (lambda: golden.assemble([0, 1], [0], [1, 0]), r"y_approx \(1,\): they must be equal"),
+    (lambda: golden.switching_map([0, 1], Function.RELU, 0, [1]), r"valid has shape \(1,\): it must be \(2,\)"),
+    (lambda: golden.switching_map([0], Function.RELU, 0, [2]), "valid holds 2"),
+    (lambda: golden.dequantize([0, 1], Function.RELU, np.ones((2, 2), bool)), "valid has shape"),
     (lambda: golden.assemble([1 << 15], [0], [1]), "y_acc holds 32768"),
 ])
 def test_refuses(call, message):
