@@ -6,9 +6,9 @@ o (0 to S - 1). Leading dimensions of every other argument are elements that run
 
 import numpy as np
 
-from golden.arith.fixed import as_integers, check_range
+from golden.arith.fixed import as_flags, as_integers, check_range
 
-__all__ = ["SLOTS", "check_program", "chunk_cycles", "issue_order", "macs", "tag_counts", "tags"]
+__all__ = ["SLOTS", "check_program", "issue_order", "macs", "tag_counts", "tags"]
 
 SLOTS = 4
 """Segments in an element's input buffer, a bank."""
@@ -33,12 +33,18 @@ def tags(program, omap, imap):
 
     ``omap`` (..., S) and ``imap`` (..., 4 S) bool; returns bool (..., n). Where a map is not used, give ones.
     """
-    omap, imap = np.asarray(omap, dtype=bool), np.asarray(imap, dtype=bool)
+    omap, imap, i, o = _maps_of(program, omap, imap)
+    return omap[..., o] & imap[..., i]
+
+
+def _maps_of(program, omap, imap):
+    """Both maps as bool, and the input and the output of each instruction."""
+    omap, imap = as_flags("omap", omap), as_flags("imap", imap)
     segment = omap.shape[-1]
     if imap.shape[-1] != SLOTS * segment:
         raise ValueError(f"imap has {imap.shape[-1]} words: it must have {SLOTS} times the {segment} of omap")
     i, _, o = check_program(program, segment=segment, weight_lines=1 << 32).T
-    return omap[..., o] & imap[..., i]
+    return omap, imap, i, o
 
 
 def issue_order(tag):
@@ -46,15 +52,10 @@ def issue_order(tag):
 
     ``tag``: bool (n,).
     """
-    tag = np.asarray(tag)
+    tag = as_flags("tag", tag)
     if tag.ndim != 1:
         raise ValueError(f"tag has shape {tag.shape}: it must be (instructions,)")
     return np.flatnonzero(tag)
-
-
-def chunk_cycles(counts):
-    """Cycles in which an element issues a chunk of so many tagged instructions: one each; one where there is none."""
-    return np.maximum(as_integers("counts", counts), 1)
 
 
 def tag_counts(program, omap, imap):
@@ -62,8 +63,7 @@ def tag_counts(program, omap, imap):
 
     Equal to ``tags(program, omap, imap).sum(axis=-1)``, as a product with the number of instructions of each (o, i).
     """
-    omap, imap = np.asarray(omap, dtype=bool), np.asarray(imap, dtype=bool)
-    i, _, o = check_program(program, segment=omap.shape[-1], weight_lines=1 << 32).T
+    omap, imap, i, o = _maps_of(program, omap, imap)
     incidence = np.zeros((omap.shape[-1], imap.shape[-1]))
     np.add.at(incidence, (o, i), 1)  # float64: whole numbers below 2^53, and a fast product
     return ((omap.astype(np.float64) @ incidence) * imap).sum(axis=-1).astype(np.int64)
@@ -78,7 +78,7 @@ def macs(inputs, weights, program, tag, psums=None, *, acc_bits=44):
     end (one that comes back does no harm: the hardware's sums are modulo 2^acc_bits).
     """
     inputs, weights = check_range("inputs", inputs, 16), check_range("weights", weights, 16)
-    segment, tag = inputs.shape[-1] // SLOTS, np.asarray(tag, dtype=bool)
+    segment, tag = inputs.shape[-1] // SLOTS, as_flags("tag", tag)
     if inputs.shape[-1] % SLOTS or weights.shape[-1] % segment:
         raise ValueError(f"inputs has {inputs.shape[-1]} words, weights {weights.shape[-1]}: they must be {SLOTS} "
                          "segments and a number of segments")

@@ -57,7 +57,6 @@ def test_counts_equal_tags():
     omap, imap = rng.random((5, 1, 4)) < 0.6, rng.random((3, 16)) < 0.4
     counts = golden.tag_counts(program, omap, imap)
     np.testing.assert_array_equal(counts, golden.tags(program, omap, imap).sum(axis=-1))
-    np.testing.assert_array_equal(golden.chunk_cycles([0, 1, 36]), [1, 1, 36])
 
 
 def test_empty():
@@ -83,7 +82,7 @@ def test_greatest_sum():
     ({"program": [[16, 0, 0]]}, "i from 16 to 16 is not allowed: i must be from 0 to 15"),
     ({"program": [[0, 8, 0]]}, "w must be from 0 to 7"), ({"program": [[0, 0, 4]]}, "o must be from 0 to 3"),
     ({"program": [[0, 0, -1]]}, "o must be"), ({"program": [0]}, "program has shape"),
-    ({"tag": [True, True]}, "tag has 2 bits"), ({"inputs": np.zeros(15, int)}, "inputs has 15 words"),
+    ({"tag": [True, True]}, "tag has 2 bits"), ({"tag": [2]}, "tag holds 2"), ({"inputs": np.zeros(15, int)}, "inputs has 15 words"),
     ({"psums": np.full(4, 1 << 43)}, "psums holds"),
 ])
 def test_refuses(change, message):
@@ -96,6 +95,10 @@ def test_refuses_what_the_lut_does_not_hold():
     with pytest.raises(ValueError, match="program has 37 instructions: the LUT holds lut_entries = 36"):
         golden.check_program(np.zeros((37, 3), int), segment=4, weight_lines=3, lut_entries=36)
     with pytest.raises(ValueError, match="imap has 4 words"):
-        golden.tags([[0, 0, 0]], np.ones(4), np.ones(4))
+        golden.tags([[0, 0, 0]], np.ones(4, bool), np.ones(4, bool))
+    with pytest.raises(ValueError, match="imap has 4 words"):
+        golden.tag_counts([[0, 0, 0]], np.ones(4, bool), np.ones(4, bool))
+    with pytest.raises(ValueError, match="omap holds 2"):
+        golden.tags([[0, 0, 0]], np.full(4, 2), np.ones(16, bool))
     with pytest.raises(ValueError, match="tag has shape"):
         golden.issue_order([[True]])
