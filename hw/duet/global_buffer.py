@@ -1,4 +1,4 @@
-"""GlobalBuffer: lines of activations and weights, and their map bits (thesis 5.2.1, Figure 5.1)."""
+"""GlobalBuffer: lines of activations and weights, and their map bits (thesis 5.1, Figure 5.1)."""
 
 import dataclasses
 import typing
@@ -86,7 +86,7 @@ class GlobalBuffer(wiring.Component):
     its answer, which comes without back-pressure; the payloads of ``data`` and ``map`` stay until the next read of that
     memory. A read of the line that is written in the same cycle gives the old words. ``ready`` of a port depends in
     the same cycle on the requests of those before it. The content is not reset.
-    Source: thesis 5.2.1; its sizes: 1 MB, 512 bytes a cycle.
+    Source: thesis 5.1; its sizes: 1 MB, 512 bytes a cycle.
 
     Parameters
     ----------
