@@ -24,7 +24,8 @@ def outputs(configuration, sums, omap, channels, parity):
     """The result segments of a step: bias, requantization, activation, placement and pooling.
 
     Parameters: ``sums`` (R, S) exact row sums; ``omap`` (R, S) bool; ``channels`` (R,); ``parity`` 0 to 3. Returns
-    int64 (R, S): INT16, zero where no output went. The corrected map is where it is not zero.
+    int64 (R, S): INT16, zero where no output went. The corrected map is where it is not zero. Raises ``ValueError``
+    for shapes that do not fit, a parity or a channel that there is not.
     """
     omap, channels = as_flags("omap", omap), as_integers("channels", channels)
     if not 0 <= parity < PARITIES:
@@ -129,7 +130,14 @@ class Executor:
         """A word of the configuration: ``address`` of 16 bits, ``data`` of 32."""
         if self._step is not None:
             raise ValueError("a step is inside: the configuration cannot be written")
-        self._words[Region(address >> 12), address & 0xfff] = int(check_range("data", data, 32, signed=False))
+        sizes, region, index = self.sizes, Region(address >> 12), address & 0xfff
+        count = {Region.SETTINGS: 4, Region.PROGRAM: sizes.lut_entries, Region.BIAS: sizes.max_channels,
+                 Region.PLACE: PARITIES * sizes.segment, Region.OWNED: PARITIES, Region.ROW_ID: sizes.rows + 1,
+                 Region.COLUMN_ID: sizes.rows * sizes.cols}[region]
+        bits = {Region.OWNED: sizes.segment, Region.SETTINGS: 4 if index == 1 else 32}.get(region, 32)
+        if index >= count:
+            raise ValueError(f"address = {address:#x} is not allowed: region {region.name} has indices 0 to {count - 1}")
+        self._words[region, index] = int(check_range(f"word {index} of region {region.name}", data, bits, signed=False))
         self._known = {}
 
     def send(self, item):

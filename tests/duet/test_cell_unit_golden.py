@@ -84,6 +84,14 @@ def test_gru_refuses(name, value):
         gru(**{**{key: np.array([0]) for key in ("r", "z", "nx", "nh", "h")}, name: np.array([value])})
 
 
+def test_refuses_shapes():
+    one, two = np.array([0]), np.array([0, 0])
+    with pytest.raises(ValueError, match=r"'c': \(1,\)} are not allowed: they must be equal"):
+        lstm(two, two, two, two, one)
+    with pytest.raises(ValueError, match="they must be equal"):
+        gru(two, two, two, two, one)
+
+
 @pytest.mark.parametrize("c_fraction", [3, 12])
 def test_refuses_c_fraction(c_fraction):
     with pytest.raises(ValueError, match="c_fraction"):

@@ -262,6 +262,31 @@ def test_refuses_configurations(changes, message):
         configuration(**changes).check(SMALL)
 
 
+@pytest.mark.parametrize("changes, message", [
+    ({"parity": 4}, "parity = 4"), ({"parity": -1}, "parity = -1"), ({"channels": [0, 1, 2, 4]}, "there are 4 biases"),
+    ({"channels": [-1, 1, 2, 3]}, "channels from -1"), ({"channels": [0]}, r"channels \(1,\)"),
+    ({"omap": np.ones((1, 4), bool)}, "they must be"), ({"omap": np.full((4, 4), 2)}, "omap holds 2"),
+    ({"chunks": []}, "chunks is empty"),
+])
+def test_refuses_steps(changes, message):
+    step = dict(chunks=[chunk([[1, 2, 3, 4], [5, 6, 7, 8]], 1)], omap=ALL, channels=CHANNELS)
+    golden.run_step(configuration(), **step)
+    with pytest.raises(ValueError, match=message):
+        golden.run_step(configuration(), **step | changes)
+
+
+@pytest.mark.parametrize("region, index, data, message", [
+    (Region.SETTINGS, 4, 0, "SETTINGS has indices 0 to 3"), (Region.PROGRAM, 36, 0, "PROGRAM has indices 0 to 35"),
+    (Region.BIAS, 32, 0, "0 to 31"), (Region.PLACE, 16, 0, "0 to 15"), (Region.OWNED, 4, 0, "0 to 3"),
+    (Region.ROW_ID, 5, 0, "0 to 4"), (Region.COLUMN_ID, 8, 0, "0 to 7"), (7, 0, 0, "7 is not a valid Region"),
+    (Region.OWNED, 0, 16, "word 0 of region OWNED holds 16"), (Region.SETTINGS, 1, 16, "SETTINGS holds 16"),
+    (Region.BIAS, 0, 1 << 32, "BIAS holds"),
+])
+def test_refuses_words(region, index, data, message):
+    with pytest.raises(ValueError, match=message):
+        golden.Executor(SMALL).write(address(region, index), data)
+
+
 def test_refuses_what_is_unspecified():
     def refused(message, *items, machine=None):
         machine = machine or machine_with()
