@@ -19,7 +19,8 @@ POINTS = [
         Engine.DMA: ("LOAD", "LOAD with map", "STORE", "STORE map", "FETCH", "FETCH all", "FETCH none"),
         Engine.SPEC: ("CONFIG", "FILL", "TILE", "GATE"), Engine.EXEC: ("CONFIG", "TILE", "GATE", "GATE all"),
         Engine.CELL: ("CONFIG", "UPDATE")}.items() for op in ops),
-    "tiles of a few outputs", "engines side by side", "reset in mid-work", "a command waits for a token", "stalls",
+    "tiles of a few outputs", "engines side by side", "reset in mid-work", "a command waits for a token",
+    "a counter of tokens is full", "stalls",
 ]
 #: Address of the register of EXEC that says which outputs a tile has.
 TILE_MASK = 0x800F

@@ -3,12 +3,14 @@
 import dataclasses
 
 import cocotb
+import numpy as np
 import pytest
 
 from golden.duet.cell_unit import Cell
 from golden.duet.cnn_program import cnn_program
-from golden.duet.command import CopyOp, Engine, WorkOp
+from golden.duet.command import CellOp, Command, CopyOp, Engine, WorkOp
 from golden.duet.mode import Mode
+from golden.duet.program import Program
 from golden.duet.rnn_program import rnn_program
 from golden.duet.speculator_mfu import Function
 from hw.config import ConfigError
@@ -126,6 +128,26 @@ async def nothing_to_fetch(dut):
     _, golden = await h.program(dataclasses.replace(program, commands=tuple(commands)))
     assert golden.moved[CopyOp.FETCH] == 0
     coverage.hit("DMA FETCH none")
+    await h.bench.finish()
+
+
+@cocotb.test()
+async def full_counter_of_tokens(dut):
+    """255 tokens wait for their taker; the giver of one more is held up until one is taken. The own bit means nothing."""
+    h = Harness(dut)
+    await h.begin()
+    dram = np.zeros((100, h.sizes.line_words), int)
+    give, own = 1 << Engine.EXEC, 1 << Engine.CELL
+    tokens = [Command(Engine.CELL, CellOp.CONFIG, wait=own, signal=own | give, b=1, a=1)] * 260
+    slow = Command(Engine.DMA, CopyOp.LOAD, signal=give, c=len(dram))
+    take = [Command(Engine.EXEC, WorkOp.CONFIG, wait=own | (1 << Engine.DMA) * (k == 0), b=0x8000) for k in range(260)]
+    before = [len(ends) for ends in h.ends]
+    await h.program(Program(sizes=h.sizes, commands=(*tokens, slow, *take), dram=dram, results={}))
+    dma, _, work, cell = (np.array(ends[skip:]) for ends, skip in zip(h.ends, before))
+    assert len(cell) == len(work) == 260
+    assert cell[254] < dma[0] < cell[255], "the last token that there is room for, the slow command, one more token"
+    assert (cell[255:] < work[:5] + 3).all() and (np.diff(cell[:255]) == np.diff(cell[:255])[0]).all()
+    coverage.hit("a counter of tokens is full")
     await h.bench.finish()
 
 
