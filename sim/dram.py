@@ -83,7 +83,7 @@ class DramRank:
             raise ValueError(f"uninitialised = {uninitialised!r} is not allowed: it must be 'raise' or 'junk'")
         self.timing = timing
         self.rules = RuleChecker(timing, row_bits)
-        self.memory = _Memory(BURST << row_bits + 11)
+        self.forget()
         self.clock = 0
         self.uninitialised = uninitialised
         self.junk_reads = []
@@ -106,6 +106,10 @@ class DramRank:
         for page, _, place, part in self.memory.pieces(address, count):
             out[part] = np.frombuffer(page[place], dtype=np.uint8)
         return out
+
+    def forget(self):
+        """Back door: no byte was ever written."""
+        self.memory = _Memory(BURST << self.rules.row_bits + 11)
 
     def written_from(self, address):
         """Whether any byte at or after a byte address was ever written, by :meth:`load` too."""

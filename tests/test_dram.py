@@ -362,6 +362,8 @@ def test_written_from():
     rank.load(70_000, b"\0")
     rank.dump(1 << 20, 4)
     assert rank.written_from(0) and rank.written_from(70_000) and not rank.written_from(70_001)
+    rank.forget()
+    assert not rank.written_from(0) and rank.memory.size == 1 << 33
 
 
 def test_places_of_bursts():

@@ -203,7 +203,11 @@ class Classifier:
 
         Results and logs alone; the rank takes these settings once.
         """
-        layouts = [self.layout(each) for each in range(1, max(split(items, self._screener.k)) + 1)]
+        return self.limits([self.layout(each) for each in range(1, max(split(items, self._screener.k)) + 1)])
+
+    @staticmethod
+    def limits(layouts):
+        """INIT of where the rank may write: the results and logs of ``layouts``."""
         return [make("INIT", "WRITE_LOW", min(layout.result_base for layout in layouts)),
                 make("INIT", "WRITE_HIGH", max(layout.end for layout in layouts))]
 

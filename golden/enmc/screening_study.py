@@ -12,10 +12,11 @@ from golden.enmc.layout import MAX_CHUNKS, Layout, chunks
 from golden.enmc.screener_training import KINDS, calibrated_threshold, classifier_scores, train
 from golden.enmc.screening import above_threshold, greatest, log_sum_exp, real_scores, traffic
 
-__all__ = ["COUNTS", "REDUCTIONS", "Vectors", "agreement", "losses", "perplexity", "study"]
+__all__ = ["COUNTS", "REDUCTIONS", "SELECTIONS", "Vectors", "agreement", "losses", "perplexity", "study"]
 
 COUNTS = (32, 128, 512)
 REDUCTIONS = (8, 4, 2)
+SELECTIONS = ("top", "threshold")
 _ITEMS_AT_ONCE = 64
 _THRESHOLD_ITEMS = 1024  # vectors to find a threshold on
 _BEST = 5
@@ -67,13 +68,13 @@ def agreement(full, mixed, candidates, targets):
 
 
 def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, kinds=KINDS, integers=(False, True),
-          seed=0, progress=None):
+          selections=SELECTIONS, seed=0, progress=None):
     """Screening of the layer ``weight`` (classes, d), ``bias`` (classes,) on ``sets`` {name: :class:`Vectors`}.
 
     ``training``: hidden vectors (n, d) to train on, from other text. A row for each projection, k = d / reduction,
-    numbers ("INT4", or "float" for a reference; ``integers`` says which), set, selection and count: "top" has exactly
-    that many candidates an item, "threshold", for INT4, a threshold that gives as many on average in training. Returns
-    plain data for a report.
+    numbers ("INT4", or "float" for a reference; ``integers`` says which), set, one of ``selections``, and count: "top"
+    has exactly that many candidates an item, "threshold", for INT4, a threshold that gives as many on average in
+    training. Returns plain data for a report.
     """
     if len(weight) < max(max(counts), _BEST + 1):
         raise ValueError(f"counts = {counts} is not allowed: the layer has {len(weight)} classes")
@@ -83,16 +84,18 @@ def study(weight, bias, training, sets, counts=COUNTS, reductions=REDUCTIONS, ki
         for reduction in reductions:
             for integer in integers:
                 screener = train(weight, bias, training, weight.shape[1] // reduction, kind, integer=integer, seed=seed)
-                selections = {("top", count): (lambda scores, count=count: greatest(scores, count)) for count in counts}
-                if integer:
+                chosen = {}
+                if "top" in selections:
+                    chosen = {("top", count): (lambda scores, count=count: greatest(scores, count)) for count in counts}
+                if integer and "threshold" in selections:
                     for count in counts:
                         threshold = calibrated_threshold(screener, thinned, count)
-                        selections["threshold", count] = (
+                        chosen["threshold", count] = (
                             lambda scores, threshold=threshold: above_threshold(scores, threshold))
                 for name, vectors in sets.items():
-                    rows += _rows(weight, bias, screener, name, vectors, selections)
-                if progress:
-                    last = [row for row in rows[-len(selections):] if row["selection"] == "top"]
+                    rows += _rows(weight, bias, screener, name, vectors, chosen)
+                if progress and chosen:
+                    last = [row for row in rows[-len(chosen):] if row["selection"] == selections[0]]
                     progress(f"{kind}, k = {screener.k}, {rows[-1]['numbers']}, {rows[-1]['text']}: found " + ", ".join(
                         f"{row['found1']:.3f} with {row['count']}" for row in last))
     return {"classes": len(weight), "hidden": weight.shape[1], "training_vectors": len(training), "seed": seed,

@@ -1,7 +1,7 @@
 """A simulated EnmcRank between a host at its pins and chips that check every rule, driven from cocotb.
 
 Used by the rank's tests and by jobs that run on it. :func:`run_programs` is a cocotb test of its own: it takes programs
-from a folder (:func:`store_session`) and leaves there what the chips held and the rank answered
+from a folder (:func:`store_sessions`) and leaves there what the chips held and the rank answered
 (:func:`load_results`); it judges nothing, so that the process that started it can compare.
 """
 
@@ -20,7 +20,7 @@ from sim.bench import start
 from sim.context import context
 from sim.dram import ChipModel, DramRank
 
-__all__ = ["COUNTERS", "RankDriver", "RankResult", "load_results", "run_programs", "store_session"]
+__all__ = ["COUNTERS", "RankDriver", "RankResult", "load_results", "run_programs", "store_sessions"]
 
 #: Registers that count, of which :func:`run_programs` keeps samples.
 COUNTERS = ("CYCLES", "SCREENER_CYCLES", "EXECUTOR_CYCLES", "OVERLAP_CYCLES", "BURSTS")
@@ -62,32 +62,34 @@ def _plain(instructions):
     return [(instruction.command, instruction.operand) for instruction in instructions]
 
 
-def store_session(folder, image, end, written, setup, programs, every):
-    """Write what :func:`run_programs` takes from ``folder``.
-
-    ``image`` uint8: the DRAM from byte 0 on, zeros up to ``end``; ``written``: first byte that is given back after each
-    program; ``setup``: instructions; ``programs``: (name, instructions, host's writes [(address, uint8)]); ``every``:
-    cycles between samples.
-    """
+def store_sessions(folder, sessions, every):
+    """Write what :func:`run_programs` takes from ``folder``: objects of ``resilin.enmc.rank_run.Session``; ``every``:
+    cycles between samples."""
     folder = pathlib.Path(folder)
-    np.save(folder / "image.npy", image)
-    for place, (_, _, writes) in enumerate(programs):
-        for number, (_, content) in enumerate(writes):
-            np.save(folder / f"write-{place}-{number}.npy", content)
-    (folder / "session.json").write_text(json.dumps({
-        "end": end, "written": written, "every": every, "setup": _plain(setup), "programs": [
-            {"name": name, "instructions": _plain(instructions), "writes": [address for address, _ in writes]}
-            for name, instructions, writes in programs]}))
+    plain = []
+    for number, session in enumerate(sessions):
+        np.save(folder / f"image-{number}.npy", session.image)
+        programs = []
+        for name, program in session.programs.items():
+            place = f"{number}-{len(programs)}"
+            for part, (_, content) in enumerate(program.writes):
+                np.save(folder / f"write-{place}-{part}.npy", content)
+            programs.append({"name": name, "place": place, "instructions": _plain(program.instructions),
+                             "writes": [address for address, _ in program.writes]})
+        plain.append({"end": session.end, "written": session.written, "setup": _plain(session.setup),
+                      "programs": programs})
+    (folder / "sessions.json").write_text(json.dumps({"every": every, "sessions": plain}))
 
 
 def load_results(folder):
-    """What :func:`run_programs` left: a list of :class:`RankResult`, and the whole DRAM at the end, uint8."""
+    """What :func:`run_programs` left of each session: a list of :class:`RankResult`, and the whole DRAM at the end,
+    uint8."""
     folder = pathlib.Path(folder)
-    told = json.loads((folder / "results.json").read_text())
-    results = [RankResult(memory=np.load(folder / f"after-{place}.npy"), replies=each["replies"],
-                          cycles=each["cycles"], samples=np.array(each["samples"], np.int64).reshape(-1, len(COUNTERS)))
-               for place, each in enumerate(told)]
-    return results, np.load(folder / "after.npy")
+    return [([RankResult(memory=np.load(folder / f"after-{each['place']}.npy"), replies=each["replies"],
+                         cycles=each["cycles"],
+                         samples=np.array(each["samples"], np.int64).reshape(-1, len(COUNTERS)))
+              for each in programs], np.load(folder / f"after-{number}.npy"))
+            for number, programs in enumerate(json.loads((folder / "results.json").read_text()))]
 
 
 async def _sample(driver, every, answers):
@@ -105,31 +107,43 @@ def _samples(answers):
 
 @cocotb.test()
 async def run_programs(dut):
-    """Run the programs in the folder of the options; a line of progress each goes to the file ``progress`` there."""
+    """Run the sessions in the folder of the options; a line of progress each goes to the file ``progress`` there."""
     driver = RankDriver(dut)
     folder = pathlib.Path(driver.ctx.options["folder"])
-    session = json.loads((folder / "session.json").read_text())
+    told = json.loads((folder / "sessions.json").read_text())
     await driver.start(timeout=None)
-    image, end = np.load(folder / "image.npy"), session["end"]
-    driver.chips.load(0, image)
-    driver.chips.load(len(image), bytes(end - len(image)))
-    await driver.host.run([Instruction(*each) for each in session["setup"]])
     results = []
     with open(folder / "progress", "w", buffering=1) as progress:
-        for place, program in enumerate(session["programs"]):
-            for number, address in enumerate(program["writes"]):
-                driver.chips.load(address, np.load(folder / f"write-{place}-{number}.npy"))
-            answers, first = [], driver.bench.cycle
-            sampling = cocotb.start_soon(_sample(driver, session["every"], answers))
-            replies = await driver.host.run([Instruction(*each) for each in program["instructions"]])
-            sampling.cancel()
-            cycles = driver.bench.cycle - first
-            await driver.host.drain()
-            np.save(folder / f"after-{place}.npy",
-                    driver.chips.dump(session["written"], end - session["written"]))
-            results.append({"replies": replies, "cycles": cycles, "samples": _samples(answers)})
-            progress.write(f"{program['name']}: {cycles} cycles\n")
-    np.save(folder / "after.npy", driver.chips.dump(0, end))
-    assert not driver.chips.written_from(end), f"the rank wrote at or after byte {end:#x}"
+        for number, session in enumerate(told["sessions"]):
+            if number:
+                driver.chips.forget()
+                await driver.bench.reset()
+                await driver.host.refresh()
+            image, end = np.load(folder / f"image-{number}.npy"), session["end"]
+            driver.chips.load(0, image)
+            driver.chips.load(len(image), bytes(end - len(image)))
+            await driver.host.run([Instruction(*each) for each in session["setup"]])
+            results.append([])
+            for program in session["programs"]:
+                results[-1].append(await _run(driver, folder, program, session, told["every"]))
+                progress.write(f"{program['name']}: {results[-1][-1]['cycles']} cycles\n")
+            np.save(folder / f"after-{number}.npy", driver.chips.dump(0, end))
+            assert not driver.chips.written_from(end), f"the rank wrote at or after byte {end:#x}"
     (folder / "results.json").write_text(json.dumps(results))
     await driver.bench.finish()
+
+
+async def _run(driver, folder, program, session, every):
+    """A program, from the host's writes to the chips' memory."""
+    for part, address in enumerate(program["writes"]):
+        driver.chips.load(address, np.load(folder / f"write-{program['place']}-{part}.npy"))
+    answers, first = [], driver.bench.cycle
+    sampling = cocotb.start_soon(_sample(driver, every, answers))
+    replies = await driver.host.run([Instruction(*each) for each in program["instructions"]])
+    cycles = driver.bench.cycle - first
+    sampling.cancel()
+    answers.append([driver.host.ask(name) for name in COUNTERS])
+    await driver.host.drain()
+    written = session["written"]
+    np.save(folder / f"after-{program['place']}.npy", driver.chips.dump(written, session["end"] - written))
+    return {"place": program["place"], "replies": replies, "cycles": cycles, "samples": _samples(answers)}

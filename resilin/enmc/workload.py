@@ -50,8 +50,8 @@ def language_model(training, count, tokens, text, tell):
 
 
 def reader(training, count, tell):
-    """RapidOCR's output layer: ``training`` and ``count`` rendered lines, and a page; measured where the full layer sees
-    a character; what is right is not known."""
+    """RapidOCR's output layer: ``training`` and ``count`` rendered lines, and a page; measured where the full layer
+    sees a character; what is right is not known."""
     lines = {"evaluation": rendered_lines("evaluation", count), "page": page_lines(tell)}
     model = Recogniser.load(tell)
     weight, bias, sets = model.output_weight, model.output_bias, {}
