@@ -78,8 +78,8 @@ def make_task(weight, bias, training, hidden, k, kind, candidates, threshold=Non
 def layer_session(task, probabilities=False):
     """The session of the whole layer.
 
-    Programs: "screening": candidates beside it; "alone", then "candidates": one after the other; where ``probabilities``
-    are asked for, "probabilities": as the first, with softmax.
+    Programs: "screening": candidates beside it; "alone", then "candidates": one after the other; where
+    ``probabilities`` are asked for, "probabilities": as the first, with softmax.
     """
     layer, program = task.program(task.threshold)
     after = accurate_program(program.layout, task.candidates())

@@ -70,7 +70,7 @@ class RankRun:
 
 def run_sessions(sessions, config, *, rtl=True, preset=None, seed=1, simulator="verilator", timeout=3600, every=256,
                  corrupt=0, progress=lambda line: None):
-    """Run ``sessions``, name -> :class:`Session`, with a reset before each: name -> (program's name -> :class:`RankRun`).
+    """Run ``sessions``, name -> :class:`Session`, a reset before each: name -> (program's name -> :class:`RankRun`).
 
     ``config``: a ``hw.enmc.enmc_rank.EnmcRankConfig``. ``rtl``: on the RTL too. ``every``: cycles between samples of
     the counters. ``corrupt``: bits by which the first byte that is expected is changed, for tests of the comparison.

@@ -111,8 +111,8 @@ def test_straight_lines_and_typical_vectors():
 
 def test_the_job_on_a_slice_of_the_real_layer(tmp_path, capsys):
     smollm2()
-    command = ["run", "classify", "--preset", "small", "--classes", "128", "--channels", "2", "--ranks", "2", "--tokens",
-               "24", "--training", "4", "--passages", "1", "--candidates", "8", "--reduction", "36", "--items", "2",
+    command = ["run", "classify", "--preset", "small", "--classes", "128", "--channels", "2", "--ranks", "2",
+               "--tokens", "24", "--training", "4", "--passages", "1", "--candidates", "8", "--reduction", "36", "--items", "2",
                "--probabilities", "--no-study", "-o", str(tmp_path)]
     assert main(command) == 0
     record = json.loads((tmp_path / "report.json").read_text())
@@ -139,8 +139,8 @@ def test_the_job_on_a_slice_of_the_real_layer(tmp_path, capsys):
 def test_agreement_without_rtl(tmp_path, capsys):
     recogniser(), page_lines()
     assert main(["run", "classify", "--model", "rapidocr", "--training", "2", "--passages", "1", "--no-rtl",
-                 "--study-candidates", "8", "--study-reduction", "8", "--study-reduction", "4", "--threshold", "3.5", "-o",
-                 str(tmp_path)]) == 0
+                 "--study-candidates", "8", "--study-reduction", "8", "--study-reduction", "4", "--threshold", "3.5",
+                 "-o", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "report.json").read_text())
     assert record["how"] == "golden" and record["scale_out"] is None and record["run"]["cycles"] is None
     assert record["threshold"] == 3.5 and record["wanted"] is None
