@@ -112,8 +112,8 @@ def test_straight_lines_and_typical_vectors():
 def test_the_job_on_a_slice_of_the_real_layer(tmp_path, capsys):
     smollm2()
     command = ["run", "classify", "--preset", "small", "--classes", "128", "--channels", "2", "--ranks", "2",
-               "--tokens", "24", "--training", "4", "--passages", "1", "--candidates", "8", "--reduction", "36", "--items", "2",
-               "--probabilities", "--no-study", "-o", str(tmp_path)]
+               "--tokens", "24", "--training", "4", "--passages", "1", "--candidates", "8", "--reduction", "36",
+               "--items", "2", "--probabilities", "--no-study", "-o", str(tmp_path)]
     assert main(command) == 0
     record = json.loads((tmp_path / "report.json").read_text())
     run, scale = record["run"], record["scale_out"]
