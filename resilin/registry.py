@@ -19,6 +19,7 @@ class Block:
     vectors: names of the cocotb tests whose run gives the golden vectors of a package; all when empty
     asic_presets: presets about as large as the largest supported FPGA (ECP5 85F: 84,000 LUTs, 3.7 Mbit of memory) or
         larger, which the baseline of :mod:`resilin.qor` has on standard cells only
+    isa: module whose ``header()`` is the C header of the instructions that the block carries out; empty: none
     """
 
     name: str
@@ -28,6 +29,7 @@ class Block:
     summary: str
     vectors: tuple = ()
     asic_presets: tuple = ()
+    isa: str = ""
 
     def _attribute(self, name):
         return getattr(importlib.import_module(f"hw.{self.system}.{self.name}"), name)
@@ -84,7 +86,8 @@ BLOCKS = (
     Block("dram_controller", "enmc", "DramController", "DramControllerConfig",
           "bursts of a rank's DDR4 chips in order, rows opened ahead, refresh"),
     Block("enmc_controller", "enmc", "EnmcController", "EnmcControllerConfig",
-          "instructions out of the host's DDR4 commands, in order to the units; registers, errors"),
+          "instructions out of the host's DDR4 commands, in order to the units; registers, errors",
+          isa="resilin.enmc.isa_files"),
     Block("enmc_executor", "enmc", "EnmcExecutor", "EnmcExecutorConfig",
           "FP32 multiply-adds and special functions for the accurate results of candidates"),
     Block("instruction_generator", "enmc", "InstructionGenerator", "InstructionGeneratorConfig",
@@ -96,7 +99,7 @@ BLOCKS = (
     Block("screener", "enmc", "Screener", "ScreenerConfig", "approximate scores of all classes, and the candidates"),
     Block("enmc_rank", "enmc", "EnmcRank", "EnmcRankConfig",
           "Screener, Executor and memory of a rank behind the host's DDR4 port",
-          asic_presets=("small", "fpga", "paper")),
+          asic_presets=("small", "fpga", "paper"), isa="resilin.enmc.isa_files"),
 )
 
 

@@ -14,8 +14,8 @@ from .files import write_files
 from .options import changed_fields
 from .simulate import leaves
 
-__all__ = ["block_files", "block_verilog", "describe", "describe_enums", "describe_ports", "generate_command",
-           "write_block"]
+__all__ = ["block_files", "block_verilog", "describe", "describe_enums", "describe_ports", "describe_registers",
+           "generate_command", "write_block"]
 
 
 def generate_command(block, config):
@@ -65,14 +65,25 @@ def describe_ports(component):
 
 
 def describe_enums(component):
-    """The enumerations that the ports of a component use: name -> member -> value."""
-    shapes = [shape for _, member, _ in _members(component)
-              for shape in (member.shape, *(leaf for _, _, leaf in leaves(member.shape)))]
+    """The enumerations that the ports and registers of a component use: name -> member -> value."""
+    tops = [member.shape for _, member, _ in _members(component)]
+    tops += [register.shape for register in getattr(component, "registers", ())]
+    shapes = [shape for top in tops for shape in (top, *(leaf for _, _, leaf in leaves(top)))]
     return {shape.__name__: {member.name: member.value for member in shape} for shape in shapes if _is_enum(shape)}
 
 
+def describe_registers(component):
+    """The registers that a component says it has (:mod:`hw.registers`), as plain values; of most there are none."""
+    registers = []
+    for register in getattr(component, "registers", ()):
+        fields = [dict(name=field, offset=offset, **_plain(leaf)) for field, offset, leaf in leaves(register.shape)]
+        registers.append(dict(name=register.name, group=register.group, address=register.address, count=register.count,
+                              **_plain(register.shape), fields=fields))
+    return registers
+
+
 def describe(block, config, component):
-    """All that ``BLOCK.json`` says: configuration, values that follow from it, ports, enumerations."""
+    """All that ``BLOCK.json`` says: configuration, values that follow from it, ports, registers, enumerations."""
     described = {spec.name: spec.metadata["doc"] + (f" [{unit}]" if (unit := spec.metadata["unit"]) else "")
                  for spec in dataclasses.fields(config)}
     derived = {}
@@ -82,7 +93,8 @@ def describe(block, config, component):
             described[name] = inspect.getdoc(member).split("\n\n")[0].replace("\n", " ")
     return {"resilin": importlib.metadata.version("resilin"), "block": block.name, "summary": block.summary,
             "command": generate_command(block, config), "config": config.to_dict(), "derived": derived,
-            "descriptions": described, "ports": describe_ports(component), "enums": describe_enums(component)}
+            "descriptions": described, "ports": describe_ports(component), "registers": describe_registers(component),
+            "enums": describe_enums(component)}
 
 
 def block_files(block, config):
@@ -94,5 +106,5 @@ def block_files(block, config):
 
 
 def write_block(block, config, folder):
-    """Write ``<block>.v`` and ``<block>.json`` (configuration, ports, enumerations) to a folder; their paths."""
+    """Write ``<block>.v`` and ``<block>.json`` (configuration, ports, registers, enumerations) to a folder; their paths."""
     return write_files(folder, block_files(block, config))

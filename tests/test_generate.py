@@ -211,4 +211,5 @@ def test_blocks_are_clean(block, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("block", registry.BLOCKS, ids=lambda block: block.name)
 def test_blocks_of_the_paper_are_clean(block, tmp_path):
-    assert len(modules(write_and_lint(block, "paper", tmp_path))) < 60
+    # Equal modules are one: the sixteen by sixteen elements of an array, for example.
+    assert len(modules(write_and_lint(block, "paper", tmp_path))) < 100

@@ -13,7 +13,7 @@ from resilin import cli, jobs, registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 OURS = ("hw", "golden", "sim", "synth", "resilin", "tests")
-SHARED = ("hw.arith", "hw.stream", "hw.memory", "hw.bus", "hw.config", "hw.shared")
+SHARED = ("hw.arith", "hw.stream", "hw.memory", "hw.bus", "hw.config", "hw.registers", "hw.shared")
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 

@@ -13,6 +13,9 @@ import sys
 import pytest
 
 import resilin.package.vectors
+from golden.duet.command import Engine
+from golden.duet.engine_registers import REGISTERS, entry_word
+from golden.enmc import isa_table
 from hw.dota.lane_command import LaneCounter, LaneOp
 from resilin import cli, registry, verilog
 from resilin.package import write_package
@@ -292,6 +295,47 @@ def test_header_has_the_tables_of_the_rtl(tmp_path):
     body += 'printf("%d\\n", LANE_BANK_WORDS);\nprintf("%d\\n", LANE_WORD_BITS);'
     expected = [*(counter.value for counter in LaneCounter), *(op.value for op in LaneOp), 128, 128]
     assert [int(line) for line in run_c(tmp_path, "lane.h", body)] == expected
+
+
+def places(registers, group=""):
+    """Name -> address, arrays by their elements, of a block's registers."""
+    found = {}
+    for register in registers:
+        if register["group"] == group:
+            names = [register["name"]] if register["count"] is None else [
+                f"{register['name']}[{index}]" for index in range(register["count"])]
+            found |= {name: register["address"] + index for index, name in enumerate(names)}
+    return found
+
+
+@unused
+def test_registers_are_those_of_the_golden_models():
+    registers = describe("duet_accelerator")["registers"]
+    for group, engine in (("spec", Engine.SPEC), ("exec", Engine.EXEC)):
+        assert places(registers, group) == REGISTERS[engine]
+    assert places(registers, "executor").keys() >= {"length", "mode", "bias[0]", "column_id[7]"}
+    rank = {register["name"].upper(): register for register in describe("enmc_rank")["registers"]}
+    assert rank == {row["name"].upper(): row for row in describe("enmc_controller")["registers"]}
+    assert {name: row["address"] for name, row in rank.items()} == {
+        name: row.number for name, row in isa_table.REGISTERS.items()}
+    for name, row in rank.items():
+        assert [(field["name"], field["offset"], field["offset"] + field["width"] - 1) for field in row["fields"]] == [
+            (field.name, field.low, field.high) for field in isa_table.REGISTERS[name].fields]
+
+
+@unused
+def test_header_has_the_registers(tmp_path):
+    (tmp_path / "duet_accelerator.h").write_text(header(describe("duet_accelerator")))
+    (tmp_path / "enmc_rank.h").write_text(header(describe("enmc_rank")))
+    stem = "DUET_ACCELERATOR_REG_SPEC_ENTRY"
+    body = (f'printf("%x\\n%d\\n", {stem}_ADDRESS(3), {stem}_DY_OFFSET);\nuint32_t word = 0;\n'
+            f"duet_accelerator_put(&word, {stem}_DY_OFFSET, {stem}_DY_WIDTH, -2);\n"
+            f"duet_accelerator_put(&word, {stem}_SLOT_OFFSET, {stem}_SLOT_WIDTH, 3);\n"
+            f"duet_accelerator_put(&word, {stem}_OFFSET_OFFSET, {stem}_OFFSET_WIDTH, 9);\n"
+            'printf("%x\\n", (unsigned)word);')
+    assert run_c(tmp_path, "duet_accelerator.h", body) == ["8023", "16", f"{entry_word(9, -2, 0, 3):x}"]
+    body = 'printf("%d\\n%d\\n", ENMC_RANK_REG_ERROR_ADDRESS, ENMC_RANK_REG_ERROR_COMMAND_OFFSET);'
+    assert run_c(tmp_path, "enmc_rank.h", body) == ["1", "8"]
 
 
 @unused

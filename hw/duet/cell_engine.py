@@ -9,10 +9,15 @@ from hw.duet.command import CellOp, CommandLayout
 from hw.duet.config_registers import ConfigRegisters
 from hw.duet.global_buffer import ReadRequest, SegmentWrite
 
-__all__ = ["CellEngine", "OPERANDS"]
+__all__ = ["CELL_FIELDS", "CellEngine", "OPERANDS"]
 
 #: Operands of the CellUnit, in the order of the registers ``source``.
 OPERANDS = "ifgoc"
+#: Registers of the engine, as :class:`ConfigRegisters` takes them.
+CELL_FIELDS = {
+    "cell": (0, Cell), "segments": (1, unsigned(10)), "source": (2, data.ArrayLayout(unsigned(16), len(OPERANDS))),
+    "h_line": (7, unsigned(16)), "c_line": (8, unsigned(16)), "h_segment": (9, unsigned(10)),
+}
 
 
 class CellEngine(wiring.Component):
@@ -45,11 +50,7 @@ class CellEngine(wiring.Component):
         segment_bits, lane_bits = 16 * config.segment, 16 * lanes
         items = config.segment // lanes
         group_bits = config.cols.bit_length() - 1
-        m.submodules.registers = registers = ConfigRegisters({
-            "cell": (0, Cell), "segments": (1, unsigned(10)),
-            "source": (2, data.ArrayLayout(unsigned(16), len(OPERANDS))),
-            "h_line": (7, unsigned(16)), "c_line": (8, unsigned(16)), "h_segment": (9, unsigned(10)),
-        })
+        m.submodules.registers = registers = ConfigRegisters(CELL_FIELDS)
         m.submodules.unit = unit = CellUnit(config.cell_unit, self.assertions)
         r, command, read, write = registers.values, self.commands, self.read, self.write
         gru = r.cell == Cell.GRU

@@ -7,17 +7,19 @@ from amaranth.lib.wiring import In, Out
 from hw.duet import executor_types
 from hw.duet.accelerator_config import DuetAcceleratorConfig
 from hw.duet.bus_feed import BusFeed
-from hw.duet.cell_engine import CellEngine
+from hw.duet.cell_engine import CELL_FIELDS, CellEngine
 from hw.duet.command import CommandLayout, Engine
 from hw.duet.dispatcher import Dispatcher
 from hw.duet.dma import Dma, DramRequest
-from hw.duet.exec_feeder import ExecFeeder
+from hw.duet.exec_feeder import ExecFeeder, exec_fields
 from hw.duet.executor import Executor
+from hw.duet.executor_settings import executor_fields
 from hw.duet.global_buffer import GlobalBuffer
 from hw.duet.result_writer import ResultWriter
-from hw.duet.spec_feeder import SpecFeeder
+from hw.duet.spec_feeder import SpecFeeder, spec_fields
 from hw.duet.speculation_writer import SpeculationWriter
 from hw.duet.speculator import Counters, Speculator
+from hw.registers import registers
 from hw.stream.connect import connect
 
 __all__ = ["AcceleratorCounters", "DuetAccelerator", "DuetAcceleratorConfig"]
@@ -67,6 +69,14 @@ class DuetAccelerator(wiring.Component):
             "ended": Out(len(Engine)),
             "counters": Out(AcceleratorCounters()),
         })
+
+    @property
+    def registers(self):
+        """What ``CONFIG`` of SPEC (two groups), EXEC (two), CELL writes: a list of :class:`hw.registers.Register`."""
+        groups = {"speculator": Speculator(self.config.speculator).fields, "spec": spec_fields(self.config),
+                  "executor": executor_fields(self.config.executor), "exec": exec_fields(self.config),
+                  "cell": CELL_FIELDS}
+        return [register for group, fields in groups.items() for register in registers(fields, group)]
 
     def elaborate(self, platform):
         m = Module()

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arith.pipeline import reduce_tree
 from hw.duet.executor_row import ExecutorRow
-from hw.duet.executor_settings import ExecutorSettings
+from hw.duet.executor_settings import ExecutorSettings, executor_fields
 from hw.duet.executor_types import (
     BusBody, BusItem, BusKind, ConfigWord, Counters, ExecutorConfig, Results, SpeculatorItem,
 )
@@ -15,6 +15,7 @@ from hw.duet.output_stage import OutputStage
 from hw.duet.step_control import StepControl
 from hw.duet.step_maps import StepMaps
 from hw.duet.tag_expansion import TagExpansion
+from hw.registers import registers
 from hw.stream.connect import connect
 
 __all__ = ["Executor", "ExecutorConfig"]
@@ -61,6 +62,7 @@ class Executor(wiring.Component):
             "idle": Out(1),
             "counters": Out(Counters()),
         })
+        self.registers = registers(executor_fields(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -1,6 +1,6 @@
 """ExecutorSettings: a layer's configuration words, decoded."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -11,7 +11,7 @@ from hw.duet.function import Function
 from hw.duet.multicast_bus import IdWrite
 from hw.duet.step_maps import BiasWrite
 
-__all__ = ["ExecutorSettings", "LayerSettings"]
+__all__ = ["ExecutorSettings", "LayerSettings", "executor_fields"]
 
 
 class LayerSettings(data.StructLayout):
@@ -24,6 +24,24 @@ class LayerSettings(data.StructLayout):
             "place": data.ArrayLayout(config.word_bits, PARITIES * config.segment),
             "owned": data.ArrayLayout(config.segment, PARITIES),
         })
+
+
+def executor_fields(config):
+    """What the words of :class:`ExecutorSettings` write: name -> (address, shape), an ``ArrayLayout`` for an array."""
+    region = {region.name.lower(): region.value << 12 for region in ConfigRegion}
+    identity = IdWrite(config.bus)["value"].shape
+    return {
+        "length": (0, range(config.lut_entries + 1)),
+        "mode": (1, data.StructLayout({"function": Function, "pool": 1, "use_imap": 1})),
+        "shift": (2, range(config.sum_bits)), "bias_shift": (3, range(MAX_BIAS_SHIFT + 1)),
+        "program": (region["program"], data.ArrayLayout(
+            data.StructLayout({"input": 8, "weight": 8, "output": config.word_bits}), config.lut_entries)),
+        "bias": (region["bias"], data.ArrayLayout(signed(32), config.max_channels)),
+        "place": (region["place"], data.ArrayLayout(config.word_bits, PARITIES * config.segment)),
+        "owned": (region["owned"], data.ArrayLayout(config.segment, PARITIES)),
+        "row_id": (region["row_id"], data.ArrayLayout(identity, config.rows + 1)),
+        "column_id": (region["column_id"], data.ArrayLayout(identity, config.rows * config.cols)),
+    }
 
 
 class ExecutorSettings(wiring.Component):

@@ -1,7 +1,7 @@
 """Registers of the configuration of a layer in the Speculator."""
 
 from amaranth.hdl import Module, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.duet.speculator_types import ConfigWord, Settings
@@ -18,16 +18,15 @@ class LayerSettings(wiring.Component):
     ``clear``, Out: the counters' address is written.
     """
 
-    #: Names of the settings at the addresses from 0 on; ``None``: the counters.
-    NAMES = ("gate", "groups", "passes", "group_rows", "k_rows", "p_shift", "block_width", "tile_width", "stride_y",
-             "stride_x", "origin_y", "origin_x", "keep_order", None, "unused")
-    THRESHOLDS = 32
-    TAPS = 64
+    #: Address of each setting; of the first, where there are several.
+    ADDRESSES = {name: address for address, name in enumerate((
+        "gate", "groups", "passes", "group_rows", "k_rows", "p_shift", "block_width", "tile_width", "stride_y",
+        "stride_x", "origin_y", "origin_x", "keep_order", "clear_counters", "unused"))} | {"thresholds": 32, "taps": 64}
 
     latency = 1
 
     def __init__(self, config, shift_shape):
-        self.config = config
+        self.fields = {name: (self.ADDRESSES[name], field.shape) for name, field in Settings(config, shift_shape)}
         super().__init__({
             "words": In(stream.Signature(ConfigWord(config), always_ready=True)),
             "settings": Out(Settings(config, shift_shape)),
@@ -37,14 +36,15 @@ class LayerSettings(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         settings, word = self.settings, self.words.p
-        registers = {address: settings[name] for address, name in enumerate(self.NAMES) if name is not None}
-        registers.update({self.THRESHOLDS + i: settings.thresholds[i] for i in range(self.config.buckets - 1)})
-        registers.update({self.TAPS + i: settings.taps[i] for i in range(self.config.max_passes)})
+        registers = {}
+        for name, (address, shape) in self.fields.items():
+            elements = settings[name] if isinstance(shape, data.ArrayLayout) else [settings[name]]
+            registers |= {address + index: element for index, element in enumerate(elements)}
         with m.If(self.words.valid):
             with m.Switch(word.address):
                 for address, register in registers.items():
                     with m.Case(address):
                         m.d.sync += Value.cast(register).eq(word.data)
-                with m.Case(self.NAMES.index(None)):
+                with m.Case(self.ADDRESSES["clear_counters"]):
                     m.d.comb += self.clear.eq(1)
         return m

@@ -1,6 +1,6 @@
 """Speculator: runs the approximate module of a layer ahead of the Executor (thesis 5.1.1, Figure 5.2)."""
 
-from amaranth.hdl import Assert, Cat, Module, Mux, Signal
+from amaranth.hdl import Assert, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,7 @@ from hw.duet.result_path import ResultPath
 from hw.duet.speculator_types import ENTRY_BITS, SLOTS, ConfigWord, Job, Line, LineKind, SpeculatorConfig
 from hw.duet.systolic_array import SystolicArray, SystolicArrayConfig
 from hw.duet.window_feed import WindowFeed
+from hw.registers import registers
 from hw.stream.connect import connect
 from hw.stream.skid_buffer import SkidBuffer
 
@@ -69,11 +70,15 @@ class Speculator(wiring.Component):
             **{name: members[name] for name in ("maps", "order", "gates")},
             "idle": Out(1), "released": Out(1), "counters": Out(Counters()),
         })
+        self.layer_settings = LayerSettings(config, self.shift_shape)
+        self.fields = self.layer_settings.fields | {
+            "clear_counters": (LayerSettings.ADDRESSES["clear_counters"], unsigned(1))}
+        self.registers = registers(self.fields)
 
     def elaborate(self, platform):
         m = Module()
         sizes = self.sizes
-        m.submodules.settings = registers = LayerSettings(sizes, self.shift_shape)
+        m.submodules.settings = layer_settings = self.layer_settings
         m.submodules.activations = activations = ActivationBuffer(sizes)
         m.submodules.windows = windows = WindowFeed(sizes, self.shift_shape, self.assertions)
         m.submodules.projection, m.submodules.array, m.submodules.results = projection, array, results = (
@@ -87,7 +92,7 @@ class Speculator(wiring.Component):
         entries = sizes.line_bits // ENTRY_BITS
         m.submodules.channels = table = LineMemory(entries * entry_bits, entry_bits, sizes.table_entries,
                                                 sizes.table_banks)
-        settings = registers.settings
+        settings = layer_settings.settings
 
         # Configuration, only between jobs.
         under_way = Signal(3)
@@ -95,7 +100,7 @@ class Speculator(wiring.Component):
         m.d.comb += [
             self.idle.eq((under_way == 0) & ~results.ordering), self.config.ready.eq(self.idle),
             begins.eq(self.config.valid & self.idle),
-            registers.words.valid.eq(begins), registers.words.payload.eq(self.config.payload),
+            layer_settings.words.valid.eq(begins), layer_settings.words.payload.eq(self.config.payload),
             activations.clear.eq(begins), inputs.clear.eq(begins),
             activations.double.eq(Mux(settings.gate, settings.passes << 1, settings.groups << SLOTS.bit_length())
                                   <= sizes.activation_rows),
@@ -145,7 +150,7 @@ class Speculator(wiring.Component):
                 "result_waits": steps.operands.valid & ~steps.operands.ready}.items():
             with m.If(event):
                 m.d.sync += self.counters[name].eq(self.counters[name] + 1)
-        with m.If(registers.clear):
+        with m.If(layer_settings.clear):
             m.d.sync += self.counters.eq(0)
         return m
 

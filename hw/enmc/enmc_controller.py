@@ -15,7 +15,7 @@ from hw.enmc.error_log import ErrorLog
 from hw.enmc.host_port import HostPort
 from hw.enmc.instruction_decoder import DecodeStage, Instruction
 from hw.enmc.instruction_dispatch import InstructionDispatch, UnitState
-from hw.enmc.isa_table import TABLE, Error, Kind, Register
+from hw.enmc.isa_table import TABLE, Error, Kind, Register, rank_registers
 from hw.enmc.setting_checks import SettingChecks
 from hw.enmc.status_registers import MaximumWrite, StatusRegisters, SumWrite
 from hw.stream.connect import connect
@@ -86,6 +86,8 @@ class EnmcController(wiring.Component):
     burst_read, burst_written: In(1), the DramController's
     output_index: Out(2), output_word: In(512): reads the OUTPUT buffer; the word comes a cycle after its index
     """
+
+    registers = rank_registers()
 
     def __init__(self, config, assertions=False):
         self.config, self.assertions = config, assertions

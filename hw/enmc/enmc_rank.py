@@ -13,6 +13,7 @@ from hw.enmc.dram_controller import DramController, DramControllerConfig
 from hw.enmc.enmc_controller import EnmcController, EnmcControllerConfig
 from hw.enmc.enmc_executor import EnmcExecutor, EnmcExecutorConfig
 from hw.enmc.instruction_generator import InstructionGenerator, InstructionGeneratorConfig
+from hw.enmc.isa_table import rank_registers
 from hw.enmc.load_store_unit import LoadStoreUnit
 from hw.enmc.memory_arbiter import MemoryArbiter, Reader
 from hw.enmc.output_buffer import OutputBuffer, OutputBufferConfig
@@ -63,6 +64,8 @@ class EnmcRank(wiring.Component):
     reply: Out(4), DRAM clocks of the cycle in which ``host.dq_in`` answers a QUERY
     chips: Out(:class:`hw.enmc.ddr4.ChipPort`)
     """
+
+    registers = rank_registers()
 
     def __init__(self, config, assertions=False):
         self.config, self.assertions = config, assertions

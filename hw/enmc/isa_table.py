@@ -3,13 +3,19 @@
 import pathlib
 import tomllib
 
-from amaranth.lib import enum
+from amaranth.hdl import unsigned
+from amaranth.lib import data, enum
 
-__all__ = ["Buffer", "COMMAND_BITS", "Error", "Kind", "OPERAND_BITS", "Register", "TABLE", "jobs", "register_row"]
+from hw.registers import Register as RegisterRow
+
+__all__ = ["Buffer", "COMMAND_BITS", "Error", "Kind", "OPERAND_BITS", "Register", "TABLE", "jobs", "rank_registers",
+           "register_row"]
 
 TABLE = tomllib.loads((pathlib.Path(__file__).resolve().parents[2] / "docs" / "enmc" / "isa.toml").read_text())
 """The file as it is."""
 
+OUTPUT_BITS = 512
+"""Of a word of OUTPUT, the one register without fields or bits in the table."""
 COMMAND_BITS, OPERAND_BITS = TABLE["command"]["bits"], TABLE["operand"]["bits"]
 
 
@@ -48,3 +54,15 @@ class Kind(enum.Enum, shape=4):
 def register_row(register):
     """The row of the table of a register's name."""
     return next(row for row in TABLE["registers"] if row["name"] == register)
+
+
+def rank_registers():
+    """The registers that INIT and QUERY name by their numbers: a list of :class:`hw.registers.Register`."""
+    found = []
+    for row in TABLE["registers"]:
+        fields = {name: data.Field(unsigned(high - low + 1), low)
+                  for name, (high, low) in row.get("fields", {}).items()}
+        size = row.get("bits", max((field.offset + field.width for field in fields.values()), default=OUTPUT_BITS))
+        found.append(RegisterRow(row["name"].lower(), row["number"],
+                                 data.FlexibleLayout(size, fields) if fields else unsigned(size)))
+    return found

@@ -3,6 +3,7 @@
 ``resilin generate BLOCK --package DIR`` writes them; docs/package.md describes the files.
 """
 
+import importlib
 import json
 import pathlib
 import re
@@ -91,12 +92,14 @@ def write_package(block, config, folder, *, seed=1, tell=lambda line: None):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
-    values = dict(description, recording=recording, apart=apart, system=block.system, page=block.page,
+    values = dict(description, recording=recording, apart=apart, system=block.system, isa=block.isa, page=block.page,
                   constraint_files=", ".join(f"`{name}`" for name in constraints if not name.endswith(".sdc")))
     for template, name in _FILES.items():
         files[name.format(block.name)] = environment.get_template(template).render(values)
     files |= constraints
     files[f"{block.name}.h"] = header(description)
+    if block.isa:
+        files[f"{block.system}_isa.h"] = importlib.import_module(block.isa).header()
     files[f"{block.name}_vectors.hex"] = recording.text
     files["lint.vlt"] = (_CONSTRAINTS / "lint.vlt").read_text(encoding="utf-8")
     files["LICENSE"] = (_ROOT / "LICENSE").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The C header of a block: parameters, enumerations, and where the fields of its ports lie, from ``BLOCK.json``."""
+"""The C header of a block, from ``BLOCK.json``: parameters, enumerations, ports and registers with their fields."""
 
 import re
 
@@ -100,10 +100,26 @@ def _port(lines, port):
     kind = (", signed" if port["signed"] else "") + (f", {port['enum']}" if "enum" in port else "")
     lines.title(f"{port['name']}: {port['direction']}, {port['width']} bits{kind}")
     lines.define(f"{stem}_WIDTH", port["width"])
-    if not port.get("fields"):
-        return
-    lines.define(f"{stem}_WORDS", -(-port["width"] // 32), "32-bit words")
-    for name, field, strides, lengths in _arrays(port["fields"]):
+    if port.get("fields"):
+        lines.define(f"{stem}_WORDS", -(-port["width"] // 32), "32-bit words")
+        _fields(lines, stem, port["fields"])
+
+
+def _register(lines, register):
+    """Address and width of a register, and where its fields lie; an array's address takes the index."""
+    stem = _macro("_".join(filter(None, ("reg", register["group"], register["name"]))))
+    kind = (", signed" if register["signed"] else "") + (f", {register['enum']}" if "enum" in register else "")
+    lines.title(f"{register['name']}: register, {register['width']} bits{kind}")
+    if register["count"] is None:
+        lines.define(f"{stem}_ADDRESS", register["address"])
+    else:
+        lines.define(f"{stem}_ADDRESS", f"({register['address']} + (i))", f"i < {register['count']}", "(i)")
+    lines.define(f"{stem}_WIDTH", register["width"])
+    _fields(lines, stem, register["fields"])
+
+
+def _fields(lines, stem, fields):
+    for name, field, strides, lengths in _arrays(fields):
         macro = f"{stem}_{_macro(name)}" if name else f"{stem}_ELEMENT"
         about = [*(["signed"] if field["signed"] else []), *([field["enum"]] if "enum" in field else [])]
         letters = "ijkl"[:len(strides)]
@@ -139,4 +155,6 @@ def header(description):
     for port in description["ports"]:
         if port["width"] > 1 or port.get("fields"):
             _port(lines, port)
+    for register in description["registers"]:
+        _register(lines, register)
     return "\n".join([*lines.lines, "", _ACCESS.format(block=block), f"#endif /* {guard} */", ""])

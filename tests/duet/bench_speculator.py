@@ -189,11 +189,13 @@ class Harness:
         for name in ("weight", "channel"):
             self.fill_all(name, self.upper)
         self.hit("filled while at work", at_work)
-        words = [(address, int(getattr(layer, name))) for address, name in enumerate(LayerSettings.NAMES) if name]
-        words += [(LayerSettings.THRESHOLDS + i, t) for i, t in enumerate(layer.thresholds)]
+        addresses = LayerSettings.ADDRESSES
+        words = [(address, int(getattr(layer, name))) for name, address in addresses.items()
+                 if name not in ("clear_counters", "thresholds", "taps")]
+        words += [(addresses["thresholds"] + i, t) for i, t in enumerate(layer.thresholds)]
         for index, (far_y, far_x) in enumerate(layer.taps):
             word = little_endian(far_y, 1) | little_endian(far_x, 1) << config.segment
-            words.append((LayerSettings.TAPS + index, word))
+            words.append((addresses["taps"] + index, word))
         for address, value in [words[int(i)] for i in self.rng.permutation(len(words))]:
             self.words.put({"address": address, "data": value})
         await self.bench.cycles(1)

@@ -67,7 +67,7 @@ async def cycles(dut):
         h.hit("counter result_waits", h.counter("result_waits"))
     await h.bench.cycles(h.config.max_channels + 10)  # the last order
     assert dut.idle.value == 1, "idle"
-    await h.words.send({"address": LayerSettings.NAMES.index(None), "data": 0})
+    await h.words.send({"address": LayerSettings.ADDRESSES["clear_counters"], "data": 0})
     await h.bench.cycles(2)
     assert int(dut.counters.value) == 0, "counters cleared"
     await h.finish()
