@@ -104,7 +104,7 @@ async def example_of_the_thesis(dut):
     program[:n] = example
     await h.load_program(program)
     await h.load_bank(0)
-    maps = [(np.ones(3), np.ones(15)), (np.arange(3) == 0, np.ones(15)),
+    maps = [(np.ones(3, bool), np.ones(15, bool)), (np.arange(3) == 0, np.ones(15, bool)),
             (np.arange(3) == 0, np.isin(np.arange(15), [1, 7, 10]))]
     for (omap, imap), cycles in zip(maps, (27, 9, 3)):
         tags = golden.tags(program, np.resize(omap, segment), np.resize(imap, SLOTS * segment))
