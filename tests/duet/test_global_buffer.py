@@ -92,8 +92,9 @@ def test_bit_exact(overrides):
 
 
 @pytest.mark.slow
-def test_paper_size():
-    simulate("global_buffer", preset="paper", testcase=["full_rate", "whole_memory"])
+@pytest.mark.parametrize("preset", ["fpga", "paper"])
+def test_large_sizes(preset):
+    simulate("global_buffer", preset=preset, testcase=["full_rate", "whole_memory"])
 
 
 def test_wrong_expectation_fails():

@@ -76,6 +76,12 @@ def test_bit_exact(rows, cols, body_bits, data_bits):
              overrides=dict(rows=rows, cols=cols, body_bits=body_bits, data_bits=data_bits))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["fpga", "paper"])
+def test_large_sizes(preset):
+    simulate("multicast_bus", preset=preset, seed=4)
+
+
 def test_wrong_expectation_fails():
     with pytest.raises(AssertionError, match="x: expected"):
         simulate("multicast_bus", preset="small", options={"corrupt": True}, testcase="full_rate")
