@@ -92,7 +92,7 @@ async def cycles(dut):
     await h.begin()
     for make in PROGRAMS.values():
         await h.timed(make(h.sizes, h.rng))
-    for neurons in (1, h.sizes.executor.rows + 1, 2 * h.sizes.line_words - 1):
+    for neurons in (1, h.sizes.executor.rows + 1, min(2 * h.sizes.line_words, h.config.max_channels) - 1):
         for function in (Function.NONE, Function.TANH):
             await h.timed(gate(h.sizes, h.rng, function=function, neurons=neurons,
                                inputs=int(h.rng.integers(1, 3 * h.sizes.line_words))))
@@ -168,6 +168,12 @@ async def reset_in_work(dut):
 
 def test_bit_exact_and_covered():
     merge("duet_accelerator", POINTS, [simulate("duet_accelerator", preset="small", seed=1, timeout=1200)]).check()
+
+
+@pytest.mark.slow
+def test_fpga_size():
+    simulate("duet_accelerator", preset="fpga", seed=4, timeout=3600,
+             testcase=["cycles", "small_programs/stall=0.3", "convolutions/mode=DUET/stall=0.4", "reset_in_work"])
 
 
 def test_wrong_expectation_fails():
