@@ -1,6 +1,7 @@
-"""The tables of parameters on the blocks' pages say what the presets are."""
+"""The tables of parameters on the blocks' pages say what the presets are; cover points are as many as they say."""
 
 import dataclasses
+import importlib
 import pathlib
 import re
 
@@ -40,6 +41,12 @@ def check(text, config_class):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_parameters(block):
     check((PAGES / f"{block}.md").read_text(), find(block).config_class)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_cover_points(block):
+    told = re.findall(r"(\d+)\s+cover\s+points", (PAGES / f"{block}.md").read_text())
+    assert told == [str(len(importlib.import_module(f"tests.duet.bench_{block}").POINTS))]
 
 
 def test_wrong_pages_fail():
