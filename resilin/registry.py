@@ -19,6 +19,8 @@ class Block:
     vectors: names of the cocotb tests whose run gives the golden vectors of a package; all when empty
     asic_presets: presets about as large as the largest supported FPGA (ECP5 85F: 84,000 LUTs, 3.7 Mbit of memory) or
         larger, which the baseline of :mod:`resilin.qor` has on standard cells only
+    guards: pairs of an output that is no stream and the output that says, when it is not zero, that the first one means
+        something
     isa: module whose ``header()`` is the C header of the instructions that the block carries out; empty: none
     """
 
@@ -29,6 +31,7 @@ class Block:
     summary: str
     vectors: tuple = ()
     asic_presets: tuple = ()
+    guards: tuple = ()
     isa: str = ""
 
     def _attribute(self, name):
@@ -84,7 +87,8 @@ BLOCKS = (
     Block("duet_accelerator", "duet", "DuetAccelerator", "DuetAcceleratorConfig",
           "Speculator and Executor around a global buffer, run by commands", asic_presets=("paper",)),
     Block("dram_controller", "enmc", "DramController", "DramControllerConfig",
-          "bursts of a rank's DDR4 chips in order, rows opened ahead, refresh"),
+          "bursts of a rank's DDR4 chips in order, rows opened ahead, refresh",
+          guards=(("chips__dq_out", "chips__dq_out_enable"), ("chips__dm", "chips__dq_out_enable"))),
     Block("enmc_controller", "enmc", "EnmcController", "EnmcControllerConfig",
           "instructions out of the host's DDR4 commands, in order to the units; registers, errors",
           isa="resilin.enmc.isa_files"),

@@ -43,15 +43,18 @@ class Recording:
     cut: bool
 
 
-def _layout(ports):
-    """The fields of a vector. Payloads of outputs come last: they are often zero, and the zeros are not written."""
+def _layout(ports, guards):
+    """The fields of a vector. Payloads of outputs come last: they are often zero, and the zeros are not written.
+
+    ``guards``: output -> the output that says when it means something, as the ``valid`` of a stream does.
+    """
     outputs = {port["name"] for port in ports if port["direction"] == "output"}
     fields = []
     for port in ports:
         valid = port["name"].removesuffix("payload") + "valid"
         guarded = port["name"].endswith("__payload") and {port["name"], valid} <= outputs
         fields.append(dict(name=port["name"], direction=port["direction"], width=port["width"],
-                           valid=valid if guarded else None))
+                           valid=valid if guarded else guards.get(port["name"])))
     fields = [field for field in fields if field["name"] != "clk"]
     fields.sort(key=lambda field: (field["valid"] is not None, field["direction"] == "output"))
     low = HOLD_BITS
@@ -67,7 +70,7 @@ def record(block, config, text, ports, seed):
     Parameters: ``ports`` as :func:`resilin.verilog.describe_ports` gives them. Raises ``AssertionError`` when a test
     fails.
     """
-    fields = _layout(ports)
+    fields = _layout(ports, dict(block.guards))
     with tempfile.TemporaryDirectory(prefix="resilin-") as folder:
         path = pathlib.Path(folder) / "vectors"
         options = dict(file=str(path), cycles=CYCLES, characters=CHARACTERS,
