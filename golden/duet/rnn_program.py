@@ -16,7 +16,6 @@ import numpy as np
 
 from golden.arith.fixed import check_range
 from golden.duet.allocation import Item, allocate
-from golden.duet.calibrate import Speculation
 from golden.duet.cell_engine import REGISTERS as CELL_REGISTERS
 from golden.duet.cell_unit import Cell
 from golden.duet.command import CellOp, Command, CopyOp, Engine, WorkOp
@@ -27,67 +26,16 @@ from golden.duet.layout import pack_vector, unpack_vector
 from golden.duet.mapping import GateMapping, map_gate
 from golden.duet.mode import Mode
 from golden.duet.program import DramImage, Program, Queues, configure
+from golden.duet.rnn_cell import FUNCTIONS, RnnCell
 from golden.duet.speculator_mapping import layer_words, map_gate_speculation
-from golden.duet.speculator_mfu import Function
 
-__all__ = ["FUNCTIONS", "RnnCell", "RnnGate", "RnnProgram", "rnn_program"]
-
-FUNCTIONS = {
-    Cell.LSTM: {"i": Function.SIGMOID, "f": Function.SIGMOID, "g": Function.TANH, "o": Function.SIGMOID},
-    Cell.GRU: {"r": Function.SIGMOID, "z": Function.SIGMOID, "nx": Function.NONE, "nh": Function.NONE},
-}
-"""Gates of a cell and what the Executor applies to them. Those without a function are pre-activations."""
+__all__ = ["RnnProgram", "rnn_program"]
 
 _SOURCES = {Cell.LSTM: ("i", "f", "g", "o", "c"), Cell.GRU: ("h", "r", "nx", "z", "nh")}
 _DMA, _SPEC, _EXEC, _CELL = (1 << engine for engine in Engine)
 _LINE_CYCLES = 8  # of the DRAM, about
 _CONFIG_CYCLES = 3
 _ROW_LINES = 127  # of a neuron, at most
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class RnnGate:
-    """A gate's integers: ``parameters`` with weights (width, inputs + width), of [x, h]; of x alone for the GRU's nx,
-    of h alone for nh. ``speculation``: None for a gate that is always accurate."""
-
-    parameters: QuantizedLayer
-    speculation: Speculation | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class RnnCell:
-    """A cell of ``width`` for vectors of ``inputs``; ``gates``: name -> :class:`RnnGate`, names as in FUNCTIONS."""
-
-    kind: Cell
-    inputs: int
-    width: int
-    gates: dict[str, RnnGate]
-
-    def __post_init__(self):
-        if set(self.gates) != set(FUNCTIONS[self.kind]):
-            raise ValueError(f"gates = {sorted(self.gates)} are not allowed: a cell of kind {self.kind.name} has "
-                             f"{', '.join(FUNCTIONS[self.kind])}")
-        for name, gate in self.gates.items():
-            words = {"nx": self.inputs, "nh": self.width}.get(name, self.inputs + self.width)
-            if gate.parameters.weights.shape != (self.width, words):
-                raise ValueError(f"weights of gate {name} have shape {gate.parameters.weights.shape}: it must be "
-                                 f"{(self.width, words)}")
-            if gate.speculation is not None and gate.speculation.function != FUNCTIONS[self.kind][name]:
-                raise ValueError(f"gate {name} cannot be speculated with {gate.speculation.function.name}: it is "
-                                 f"{FUNCTIONS[self.kind][name].name}")
-
-    @classmethod
-    def of(cls, cell):
-        """The cell of a calibrated ``golden.duet.gates.DuetCell``; the GRU's n is accurate, in its two parts."""
-        kind, gates = Cell[cell.kind.upper()], {}
-        for name, executions in cell.executions.items():
-            if len(executions) == 1:
-                gates[name] = RnnGate(parameters=executions[0].layer, speculation=cell.speculations.get(name))
-            else:
-                gates |= {part: RnnGate(parameters=execution.layer)
-                          for part, execution in zip(("nx", "nh"), executions)}
-        width, words = next(iter(gates.values())).parameters.weights.shape
-        return cls(kind=kind, inputs=words - width, width=width, gates=gates)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

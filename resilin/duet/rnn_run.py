@@ -10,7 +10,8 @@ from golden.duet.cell_unit import gru, lstm
 from golden.duet.command import CopyOp, Engine
 from golden.duet.gates import GateRecorder
 from golden.duet.mode import Mode
-from golden.duet.rnn_program import RnnCell, rnn_program
+from golden.duet.rnn_cell import RnnCell
+from golden.duet.rnn_program import rnn_program
 from golden.workloads.layers import Cell, run_cell
 from resilin.duet.program_run import Mismatch, golden_runs, run_programs
 from resilin.duet.rnn_networks import calibrated_cell

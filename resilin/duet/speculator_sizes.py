@@ -10,7 +10,8 @@ import numpy as np
 
 from golden.duet.cnn_program import CnnLayer, cnn_program
 from golden.duet.mode import Mode
-from golden.duet.rnn_program import RnnCell, rnn_program
+from golden.duet.rnn_cell import RnnCell
+from golden.duet.rnn_program import rnn_program
 from resilin.duet.program_run import golden_runs
 from resilin.duet_machine import sizes_of
 

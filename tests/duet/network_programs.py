@@ -8,7 +8,7 @@ from golden.duet.accelerator_sizes import AcceleratorSizes
 from golden.duet.cnn_program import CnnLayer
 from golden.duet.duet_accelerator import DuetAccelerator
 from golden.duet.layer import ConvLayer
-from golden.duet.rnn_program import FUNCTIONS, RnnCell, RnnGate
+from golden.duet.rnn_cell import FUNCTIONS, RnnCell, RnnGate
 from golden.duet.speculator_mfu import Function
 from tests.duet.accelerator_programs import random_parameters, random_speculation
 

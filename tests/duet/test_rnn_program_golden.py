@@ -13,7 +13,8 @@ from golden.duet.command import CopyOp, Engine, WorkOp
 from golden.duet.executor_config import Region, address
 from golden.duet.gates import calibrate_cell
 from golden.duet.mode import Mode
-from golden.duet.rnn_program import FUNCTIONS, RnnCell, rnn_program
+from golden.duet.rnn_cell import FUNCTIONS, RnnCell
+from golden.duet.rnn_program import rnn_program
 from golden.duet.speculator_mfu import Function
 from golden.workloads import layers as float_layers
 from tests.duet.accelerator_programs import random_speculation
