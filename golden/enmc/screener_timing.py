@@ -18,8 +18,9 @@ _FINISH = 7
 
 #: SCREEN of ``groups`` groups at burst ``address``.
 ScreenJob = collections.namedtuple("ScreenJob", "address groups")
-#: FILTER: ``candidates`` a list for each step of ``filter_lanes`` sums, of what it finds (anything, in order).
-FilterJob = collections.namedtuple("FilterJob", "candidates")
+#: FILTER: ``candidates`` a list for each step of ``filter_lanes`` sums, of what it finds (anything, in order);
+#: ``classes`` of its tile that exist, which does not matter here.
+FilterJob = collections.namedtuple("FilterJob", "candidates classes", defaults=(None,))
 #: MUL_ADD, ADD or MUL, ``cycles`` from its transfer to the next job's.
 LoneJob = collections.namedtuple("LoneJob", "cycles")
 
@@ -32,7 +33,8 @@ class ScreenerTiming:
 
     Attributes, of the coming cycle: ``busy``, ``mac_busy``, ``filter_busy``; ``request``: the burst address that is
     asked for, or ``None``; ``result``: number of the word of results that is offered, or ``None``; ``index``: the
-    candidate that is, or ``None``. ``items``, ``chunks``: the registers, set while not ``busy``.
+    candidate that is, or ``None``; ``filter``: the FILTER that runs, or the last one. ``items``, ``chunks``: the
+    registers, set while not ``busy``.
     """
 
     def __init__(self, *, weight_bursts, finish_lanes=1, filter_lanes=4, convert_stages=1, mac_latency=1):
@@ -51,7 +53,7 @@ class ScreenerTiming:
         self._taken = self._scaled = self._done = 0
         self._lone = 0  # cycles that a job has the unit for itself
         self._waiting = self._running = None
-        self._waiting_job = self._filter = None
+        self._waiting_job = self.filter = None
         # Bursts: to be asked for, with a place in the buffer, in it and not at its head.
         self._left = self._address = self._used = self._stored = 0
         self._head = False
@@ -107,7 +109,7 @@ class ScreenerTiming:
         if running is not None:
             self._filtering(now, result_taken, index_taken)
         elif waiting is not None and done - waiting in (0, 1):
-            self._running, self._filter, self._waiting = waiting, self._waiting_job, None
+            self._running, self.filter, self._waiting = waiting, self._waiting_job, None
             self._word = self._step = 0
         if job is not None:
             self._take(job)
@@ -210,7 +212,7 @@ class ScreenerTiming:
             self.result = None
             self._word, self._step = self._word + 1, 0
         elif self._step < steps and not found:
-            found.extend(self._filter.candidates[self._word * steps + self._step])
+            found.extend(self.filter.candidates[self._word * steps + self._step])
             self._step += 1
             if self._step == steps:
                 self._result_at = now + self.convert_stages
