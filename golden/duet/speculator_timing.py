@@ -105,7 +105,7 @@ class SpeculatorTiming:
         results_taken = max(taken + 1, self._result_free)
         self._results_taken.append(results_taken)
         entry, results = results_taken + 3, []
-        for index, channels in enumerate(self._tiles(n)):
+        for channels in self._tiles(n):
             # The second step waits until the last step of the tile before has gone.
             self._last_step = max(issue + 1, self._last_go) + self.k - 2
             go = max(self._last_step + 2, self._last_go + size.array_cols, self._room())

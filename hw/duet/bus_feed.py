@@ -1,6 +1,6 @@
 """Turns fetches into items of the bus: reads the GlobalBuffer, puts words and map to the rest of the item."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 

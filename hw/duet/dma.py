@@ -4,13 +4,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-
 from hw.duet.command import CommandLayout, CopyOp
 from hw.duet.global_buffer import LineWrite, ReadRequest
 from hw.duet.set_bits import SetBits
 
 __all__ = ["Dma", "DramRequest"]
-
 
 
 class DramRequest(data.StructLayout):
@@ -65,9 +63,7 @@ class Dma(wiring.Component):
         row_lines = c.flags[1:]
         full = Signal()  # a whole line is in the register
         bit_map, limit = Signal(words), Signal(words)
-        m.d.comb += [
-            limit[index].eq(c.d > index) for index in range(words)
-        ]
+        m.d.comb += [limit[index].eq(c.d > index) for index in range(words)]
         m.d.comb += [bit_map.eq(Mux(c.flags[0], ~0, self.map) & limit), rows.i.p.bits.eq(bit_map)]
         request = self.dram_request
         next_line = Signal(16 * words)

@@ -1,6 +1,6 @@
 """Address generator of the engine EXEC: the maps, inputs and weights of a tile or a gate, step by step."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 

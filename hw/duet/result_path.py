@@ -1,6 +1,6 @@
 """From the sums of the systolic array to switching maps, the order of channels and approximate activations."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 

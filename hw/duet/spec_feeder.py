@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.duet.command import CommandLayout, WorkOp
 from hw.duet.config_registers import ConfigRegisters
 from hw.duet.exec_feeder import REGISTER_BASE
-from hw.duet.fetch import Fetch, Seen, Target
+from hw.duet.fetch import Fetch, Target
 from hw.duet.function import Function
 from hw.duet.load_table import ENTRIES, LoadTable, TileBlock, load_fields
 from hw.duet.speculator_types import SLOTS, LineKind
@@ -70,7 +70,6 @@ class SpecFeeder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        words = config.cols * config.segment
         m.submodules.registers = registers = ConfigRegisters(spec_fields(config))
         r, layout = registers.values, registers.values.shape()
         m.submodules.block = block = TileBlock(layout, config.segment)

@@ -1,6 +1,6 @@
 """Writes the Speculator's maps, orders and approximate activations to the GlobalBuffer."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,7 +42,7 @@ class SpeculationWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, size = self.config, self.config.segment
+        config = self.config
         rows = config.rows
         group_bits = config.cols.bit_length() - 1
         m.submodules.map_jobs = map_jobs = Fifo(JobContext(), DEPTH)

@@ -58,7 +58,7 @@ class StepControl(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, parity = self.config, ceil_log2(PARITIES)
+        parity = ceil_log2(PARITIES)
         # As in the elements, `released` and `finished` number chunks in Gray code, a bit a bank.
         released, finished, full = Signal(2), Signal(2, init=3), Signal(2)
         for bank in range(2):

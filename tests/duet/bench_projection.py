@@ -1,7 +1,5 @@
 """What the Projection's tests share: the harness that drives and compares sums of items, cover points."""
 
-import numpy as np
-
 from golden.duet import projection as golden
 from hw.duet.projection import ProjectionConfig
 from sim.coverage import Coverage

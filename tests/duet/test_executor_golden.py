@@ -88,7 +88,7 @@ def test_gate(function, curve):
 def test_equals_a_loop():
     """Random programs, maps, places and parities against Python integers."""
     rng = np.random.default_rng(7)
-    for trial in range(20):
+    for _ in range(20):
         n, function = int(rng.integers(37)), Function(rng.integers(2))
         program = np.stack([rng.integers(0, 16, n), rng.integers(0, 12, n), rng.integers(0, 4, n)], axis=1)
         layer = configuration(program=program, function=function, pool=bool(function and rng.integers(2)),

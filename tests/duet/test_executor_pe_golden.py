@@ -37,7 +37,7 @@ def test_example_of_the_thesis():
 
 def test_equals_a_loop_over_instructions():
     rng = np.random.default_rng(5)
-    segment, lines, n = 4, 3, 36
+    n = 36
     program = np.stack([rng.integers(0, 16, n), rng.integers(0, 12, n), rng.integers(0, 4, n)], axis=1)
     inputs, weights = rng.integers(-32768, 32768, (1, 3, 16)), rng.integers(-32768, 32768, (2, 3, 12))
     tag, start = rng.random((2, 3, n)) < 0.5, rng.integers(-2 ** 40, 2 ** 40, (2, 3, 4))

@@ -64,7 +64,7 @@ def test_convolution(kernel, stride, pad, shape):
     fill(speculator, "projection", encode_ternary(p), 2)
     weights, scale, bias = tables(speculator, rng, n, layer.k_rows * size.trees)
     speculator.configure(layer)
-    for tile in range(3):
+    for _ in range(3):
         image = rng.integers(-32768, 32768, (4 * th, 4 * tw, groups * size.cols))
         y0, x0 = th, tw  # the tile's own block is (1, 1): its slot is 3
         for g in range(groups):
