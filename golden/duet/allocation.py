@@ -10,29 +10,32 @@ _TRIES = 60
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """``count`` lines named ``name``, in use from time ``first`` to time ``last``, both included."""
+    """``count`` lines named ``name``, in use from time ``first`` to time ``last``, both included.
+
+    ``high``: as far up in the memory as can be. Things that follow each other, two at a time, leave no gaps where every
+    second one is high.
+    """
 
     name: str
     count: int
     first: int
     last: int
+    high: bool = False
 
 
 def allocate(items, lines, memory):
     """The first line of each item: name -> line. Items that are in use at the same time do not overlap.
 
-    Each in its turn is put at the lowest place, the greatest first; then a number of other turns are tried. Raises
-    ``ValueError`` where ``lines`` are not enough, with what is in use when most of them are needed; ``memory``: its
-    name.
+    Each in its turn is put at the lowest place, the greatest first, or those that stay long; then a number of other
+    turns are tried. Raises ``ValueError`` where ``lines`` are not enough, with what is in use when most of them are
+    needed; ``memory``: its name.
     """
-    shuffle, turns = random.Random(0), sorted(items, key=lambda item: (-item.count, item.first, item.name))
     time, here = busiest(items)
     needed = sum(item.count for item in here)
-    for _ in range(_TRIES if needed <= lines else 0):
-        place = _place(turns)
-        if max(place[item.name] + item.count for item in items) <= lines:
+    for turns in _turns(items) if needed <= lines else ():
+        place = _place(turns, lines)
+        if place is not None:
             return place
-        shuffle.shuffle(turns)
     raise ValueError(f"{memory} has {lines} lines, too few: at time {time} it needs {needed} "
                      f"({', '.join(f'{item.name} {item.count}' for item in here)})")
 
@@ -45,15 +48,28 @@ def busiest(items):
     return time, here[time]
 
 
-def _place(items):
+def _turns(items):
+    great = sorted(items, key=lambda item: (-item.count, item.first, item.name))
+    yield great
+    yield sorted(great, key=lambda item: item.first - item.last)
+    shuffle = random.Random(0)
+    for _ in range(_TRIES):
+        shuffle.shuffle(great)
+        yield great
+
+
+def _place(items, lines):
+    """The first line of each item; None where they do not fit in this turn."""
     placed = []
     for item in items:
-        line = 0
-        for other_line, other in sorted(placed, key=lambda place: place[0]):
-            if other.last < item.first or item.last < other.first:
-                continue
-            if line + item.count <= other_line:
-                break
-            line = max(line, other_line + other.count)
-        placed.append((line, item))
+        others = sorted((line, line + other.count) for line, other in placed
+                        if other.first <= item.last and item.first <= other.last)
+        gaps, end = [], 0
+        for first, after in [*others, (lines, lines)]:
+            if first - end >= item.count:
+                gaps.append((end, first))
+            end = max(end, after)
+        if not gaps:
+            return None
+        placed.append((gaps[-1][1] - item.count if item.high else gaps[0][0], item))
     return {item.name: line for line, item in placed}

@@ -22,10 +22,10 @@ def conv_works(program, inputs, masks):
     ``masks``: of each layer the switching map (outputs, height, width) before pooling, which is not looked at where the
     Speculator does not work on the layer.
     """
-    jobs = [[_exec_works(program, layer, inputs[layer], masks[layer]), _spec_works(program, layer)]
-            for layer in range(len(program.mappings))]
-    queues = {engine: iter([work for layer in jobs for work in layer[place]])
-              for place, engine in enumerate((Engine.EXEC, Engine.SPEC))}
+    imaps = {}
+    queues = {Engine.EXEC: (work for job in program.jobs for work in _exec_works(
+                  program, job, inputs[job.layer.number], masks[job.layer.number], imaps)),
+              Engine.SPEC: (work for job in program.jobs for work in _spec_works(job))}
     works, fresh = {}, True
     for number, command in enumerate(program.commands):
         if command.engine == Engine.SPEC and command.op == WorkOp.CONFIG:
@@ -38,42 +38,47 @@ def conv_works(program, inputs, masks):
     return works
 
 
-def _spec_works(program, layer):
-    """(lines, n, layer) of each of SPEC's tiles of a layer."""
-    speculation, mapping = program.speculations[layer], program.mappings[layer]
+def _spec_works(job):
+    """(lines, n, layer) of each of SPEC's tiles of a job."""
+    speculation = job.layer.speculation
     if speculation is None:
         return []
-    lines = len(speculation.load_table) * mapping.in_map.groups
-    return [(lines, n, speculation.layer) for _, n in program.parts[layer] for _ in range(np.prod(mapping.tile_grid))]
+    return [(len(speculation.load_table) * job.mapping.in_map.groups, job.n, speculation.layer)] * job.strip.tiles
 
 
-def _exec_works(program, layer, image, mask):
-    """An :class:`ExecWork` for each of EXEC's tiles of a layer, part by part."""
-    mapping, speculation, mode = program.mappings[layer], program.speculations[layer], program.mode
+def _exec_works(program, job, image, mask, imaps):
+    """An :class:`ExecWork` for each of EXEC's tiles of a job; ``imaps``: of strips that were computed before."""
+    mapping, speculation, mode = job.mapping, job.layer.speculation, program.mode
     rows, ordered = program.sizes.executor.rows, speculation is not None and mode.reorders
-    nonzero = mapping.in_map.pack(np.asarray(image)) != 0
-    tiles, imaps = list(mapping.tiles()), []
-    for tile in tiles if mode.skips_inputs else ():
-        chunks = [mapping.chunk_inputs(nonzero, tile, chunk) for chunk in range(mapping.chunks)]
-        imaps.append(np.concatenate(chunks).T.astype(np.float32))  # (words, chunks C)
+    tiles, strip = list(mapping.tiles()), (job.layer.number, job.strip_number)
+    if mode.skips_inputs and strip not in imaps:
+        imaps.update({strip: _input_maps(mapping, job.strip.crop_input(np.asarray(image)), tiles)})
     i, _, o = mapping.program.T
     uses = np.zeros((mapping.sizes.segment, SLOTS * mapping.sizes.segment), np.float32)
     np.add.at(uses, (o, i), 1)
+    if speculation is not None:
+        mask = job.strip.crop_outputs(mask)[job.first:job.first + job.n]
     found = []
-    for first, n in program.parts[layer]:
-        for number, tile in enumerate(tiles):
-            omaps = np.broadcast_to(tile.valid, (n, len(tile.valid)))
-            if speculation is not None:
-                omaps = omaps & _tile_of(mapping, mask[first:first + n], tile)
-            if ordered:
-                omaps = omaps[order(omaps, speculation.layer.thresholds)]
-            wanted = omaps.astype(np.float32) @ uses
-            imap = imaps[number] if mode.skips_inputs else np.ones(
-                (wanted.shape[1], mapping.chunks * mapping.sizes.cols), np.float32)
-            counts = (wanted @ imap).astype(np.int64).reshape(n, mapping.chunks, -1).swapaxes(0, 1)
-            steps = [_step(omaps[at:at + rows], counts[:, at:at + rows], rows) for at in range(0, n, rows)]
-            found.append(ExecWork(steps, len(mapping.load_table), mapping.weight_lines, ordered, False))
+    for number, tile in enumerate(tiles):
+        omaps = np.broadcast_to(tile.valid, (job.n, len(tile.valid)))
+        if speculation is not None:
+            omaps = omaps & _tile_of(mapping, mask, tile)
+        if ordered:
+            omaps = omaps[order(omaps, speculation.layer.thresholds)]
+        wanted = omaps.astype(np.float32) @ uses
+        imap = imaps[strip][number] if mode.skips_inputs else np.ones(
+            (wanted.shape[1], mapping.chunks * mapping.sizes.cols), np.float32)
+        counts = (wanted @ imap).astype(np.int64).reshape(job.n, mapping.chunks, -1).swapaxes(0, 1)
+        steps = [_step(omaps[at:at + rows], counts[:, at:at + rows], rows) for at in range(0, job.n, rows)]
+        found.append(ExecWork(steps, len(mapping.load_table), mapping.weight_lines, ordered, False))
     return found
+
+
+def _input_maps(mapping, image, tiles):
+    """Which words of the input buffers are not zero, float (words, chunks C), for each tile."""
+    nonzero = mapping.in_map.pack(image) != 0
+    return [np.concatenate([mapping.chunk_inputs(nonzero, tile, chunk) for chunk in range(mapping.chunks)]).T.astype(
+        np.float32) for tile in tiles]
 
 
 def _tile_of(mapping, mask, tile):

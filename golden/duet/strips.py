@@ -97,6 +97,7 @@ class Grid:
         """Number of strips."""
         return self.counts[0] * self.counts[1]
 
+    @functools.cached_property
     def sizes(self):
         """Of each strip (lines of the input, blocks of the output, tiles)."""
         groups = self.mapping.in_map.groups
@@ -114,7 +115,7 @@ class Grid:
     def largest(self):
         """Lines of the input and the output, and of the output's map, of the largest strip."""
         groups = self.mapping.out_map.groups
-        return max(lines + (blocks + tiles) * groups for lines, blocks, tiles in self.sizes())
+        return max(lines + (blocks + tiles) * groups for lines, blocks, tiles in self.sizes)
 
     @functools.cached_property
     def strips(self):

@@ -41,27 +41,6 @@ class Stack:
         top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
         return dataclasses.replace(self, crop=self.crop[:, top:top + height, left:left + width])
 
-    def largest_part(self, sizes):
-        """The widest part of full height whose programs the machine has room for: all, or a multiple of 8 columns.
-
-        Raises ``ValueError`` where not even 8 columns fit.
-        """
-        height, width = self.crop.shape[1:]
-        widths, least, found = [*range(8, width, 8), width], 0, None
-        most, reason = len(widths) - 1, None
-        while least <= most:
-            middle = (least + most + 1) // 2
-            part = self.part(height, widths[middle])
-            try:
-                for mode in (Mode.BASE, Mode.DUET):
-                    part.program(sizes, mode)
-                found, least = part, middle + 1
-            except ValueError as error:
-                most, reason = middle - 1, error
-        if found is None:
-            raise reason
-        return found
-
     def program(self, sizes, mode):
         """The program for one mode. Where a group of channels has room for the taps of the first layer, they are its
         channels."""

@@ -79,10 +79,10 @@ def _tiles(program, engine):
     """For each layer of a convolutional program, the places of its ``TILE`` commands among those of the engine."""
     places = iter([place for place, command in enumerate(c for c in program.commands if c.engine == engine)
                    if command.op == WorkOp.TILE])
-    found = []
-    for mapping, parts, speculated in zip(program.mappings, program.parts, program.speculated):
-        count = len(parts) * mapping.tile_grid[0] * mapping.tile_grid[1]
-        found.append([next(places) for _ in range(count)] if engine == Engine.EXEC or speculated else [])
+    found = [[] for _ in program.mappings]
+    for job in program.jobs:
+        if engine == Engine.EXEC or job.layer.speculation:
+            found[job.layer.number] += [next(places) for _ in range(job.strip.tiles)]
     return found
 
 

@@ -34,8 +34,7 @@ def add_arguments(parser):
     parser.add_argument("--channels", type=int, default=8,
                         help="of each layer only so many channels, which fit in the preset small; 0: all (default: 8)")
     parser.add_argument("--crop", type=int, nargs=2, default=(8, 8), metavar=("HEIGHT", "WIDTH"),
-                        help="part of the first layer's input, from the middle; 0 0: as much as the GlobalBuffer has "
-                        "room for (default: 8 8)")
+                        help="part of the first layer's input, from the middle; 0 0: all of it (default: 8 8)")
     parser.add_argument("--sort-channels", action="store_true",
                         help="channels between the layers in an order in which the elements' work is more alike")
     parser.add_argument("--budget", type=float, default=0.05,
@@ -81,7 +80,6 @@ def _measure(args, config, tell):
     from golden.workloads.easyocr import Crnn
     from golden.workloads.lines import page, page_lines, rendered_lines
     from resilin.duet.cnn_run import make_stack, model_stack, run_stack
-    from resilin.duet_machine import sizes_of
 
     with contextlib.redirect_stdout(sys.stderr):
         reader = args.network == "reader"
@@ -91,7 +89,7 @@ def _measure(args, config, tell):
         tell.step("calibrating the layers")
         whole = make_stack(model, images, lines[0][0] if reader else page(tell), args.first, args.layers, config,
                            channels=args.channels or None, budget=args.budget, sort=args.sort_channels)
-        stack = whole.part(*args.crop) if any(args.crop) else whole.largest_part(sizes_of(config))
+        stack = whole.part(*args.crop) if any(args.crop) else whole
         tell.step("running the programs")
         if args.model_only:
             runs = model_stack(stack, config)
@@ -102,7 +100,8 @@ def _measure(args, config, tell):
         how = "model" if args.model_only else "rtl" if args.rtl else "golden"
         results = {"config": config.to_dict(), "network": args.network, "how": how, "seed": args.seed,
                    "budget": args.budget, "sorted": args.sort_channels, "crop": list(stack.crop.shape[1:]),
-                   "whole": list(whole.crop.shape[1:]), "layers": _layers(stack, runs["DUET"].program),
+                   "whole": list(whole.crop.shape[1:]), "layers": _layers(
+                       stack, runs["DUET"].program, runs["BASE"].program),
                    "modes": _modes(runs), "thesis": THESIS, "thesis_latency": THESIS_LATENCY, "reader": None}
         results["averages"] = _averages(results)
         if reader and args.evaluation_lines:
@@ -113,15 +112,22 @@ def _measure(args, config, tell):
     return results
 
 
-def _layers(stack, program):
-    """What is the same in every mode but BASE, layer by layer; ``..._base``: what BASE gives."""
+def _layers(stack, *programs):
+    """What is the same in every mode but BASE, layer by layer; ``..._base``: what BASE gives. ``programs``: of DUET and
+    of BASE."""
     rows = zip(stack.layers, stack.results(True), stack.results(False), stack.errors(True), stack.errors(False),
-               program.parts)
+               *(zip(each.strips, each.parts) for each in programs))
     return [{"name": duet.name, "switched": number > 0, "outputs": len(duet.execution.layer.weights),
-             "window": duet.execution.layer.weights.shape[1], "parts": len(parts), "result": list(results.shape),
+             "window": duet.execution.layer.weights.shape[1], "result": list(results.shape),
+             **_divided(*division), **{f"{name}_base": count for name, count in _divided(*plain_division).items()},
              "computed": float(mask.mean()), "not_zero": float((results != 0).mean()),
              "not_zero_base": float((plain != 0).mean()), "error": error, "error_base": plain_error}
-            for number, (duet, (results, mask), (plain, _), error, plain_error, parts) in enumerate(rows)]
+            for number, (duet, (results, mask), (plain, _), error, plain_error, division,
+                         plain_division) in enumerate(rows)]
+
+
+def _divided(strips, parts):
+    return {"strips": list(strips), "parts": [n for _, n in parts]}
 
 
 def _modes(runs):
@@ -168,9 +174,11 @@ def _report(results):
     lines = [f"{len(results['layers'])} convolutions of the {results['network']} on {config['rows']} x "
              f"{config['cols']} elements, " + (f"all of {whole}" if crop == whole else f"crop of {crop} of {whole}")
              + f", budget {results['budget']:g}{', channels sorted' if results['sorted'] else ''}; {how}", "",
-             f"{'layer':8}{'outputs':>8}{'window':>8}{'parts':>7}{'computed':>10}{'not zero':>10}{'in BASE':>9}"
-             f"{'error':>9}{'in BASE':>9}"]
-    lines += [f"{row['name']:8}{row['outputs']:>8}{row['window']:>8}{row['parts']:>7}{row['computed']:>10.3f}"
+             f"{'layer':8}{'outputs':>8}{'window':>8}{'strips':>9}{'in BASE':>9}{'parts':>7}{'in BASE':>9}"
+             f"{'computed':>10}{'not zero':>10}{'in BASE':>9}{'error':>9}{'in BASE':>9}"]
+    lines += [f"{row['name']:8}{row['outputs']:>8}{row['window']:>8}{_times(row['strips']):>9}"
+              f"{_times(row['strips_base']):>9}{len(row['parts']):>7}{len(row['parts_base']):>9}"
+              f"{row['computed']:>10.3f}"
               f"{row['not_zero']:>10.3f}{row['not_zero_base']:>9.3f}{row['error']:>9.4f}{row['error_base']:>9.4f}"
               for row in results["layers"]]
     lines += ["", f"{'layer':8}{'mode':6}{'MACs':>11}{'cycles':>9}{'work':>9}{'speed-up':>10}{'of work':>9}{'bound':>8}"
@@ -226,6 +234,10 @@ def _rows(results):
     for number, layer in enumerate(results["layers"]):
         for name, mode in results["modes"].items():
             yield f"{layer['name'] if name == 'BASE' else '':8}{name:6}", mode["layers"][number]
+
+
+def _times(strips):
+    return "{} x {}".format(*strips)
 
 
 def _percent(share):

@@ -60,20 +60,14 @@ def test_model_alone_equals_the_golden_machine(golden):
     assert all(alone[name].macs == run.macs and alone[name].ends == run.ends for name, run in runs.items())
 
 
-def test_largest_part():
-    """The whole map where there is room for it; otherwise 8 columns more do not fit."""
-    whole = stack(crop=(12, 30))
-    sizes = dataclasses.replace(sizes_of(SMALL), map_lines=400)
-    roomy = dataclasses.replace(sizes, lines=4096, map_lines=4096)
-    assert whole.largest_part(roomy).crop.shape == whole.crop.shape
-    part = whole.largest_part(sizes)
-    height, width = part.crop.shape[1:]
-    assert (height, width % 8) == (12, 0) and width >= 8
-    part.program(sizes, Mode.DUET)
+def test_any_size_runs():
+    """A map that the GlobalBuffer has no room for is computed in strips, and equals plain numpy."""
+    given = stack(crop=(9, 14))
+    config = DuetAcceleratorConfig.preset("small", {"lines": 260, "map_lines": 100})
+    runs = cnn_run.run_stack(given, config, rtl=False)
+    assert all(max(map(max, run.program.strips)) > 1 for run in runs.values())
     with pytest.raises(ValueError, match="too few"):
-        whole.part(12, width + 8).program(sizes, Mode.DUET)
-    with pytest.raises(ValueError, match="too few"):
-        whole.largest_part(dataclasses.replace(sizes, map_lines=16))
+        given.program(dataclasses.replace(sizes_of(SMALL), map_lines=16), Mode.DUET)
 
 
 def test_sorted_channels_are_the_same_network():
@@ -125,12 +119,15 @@ def test_job(tmp_path, capsys):
 
 
 def test_job_on_the_model(tmp_path, capsys):
-    """The largest part that fits, without the golden machine; cycles add up, averages are of switched layers."""
+    """The whole map, in strips, without the golden machine; cycles add up, averages are of switched layers."""
     crnn()
-    assert main(["run", "cnn", "--layers", "2", "--channels", "4", "--crop", "0", "0", "--lines", "1", "--model-only",
-                 "--set", "map_lines=300", "--sort-channels", "--evaluation-lines", "0", "-o", str(tmp_path)]) == 0
+    assert main(["run", "cnn", "--first", "4", "--layers", "2", "--channels", "4", "--crop", "0", "0",
+                 "--lines", "1", "--model-only", "--set", "map_lines=150", "--sort-channels",
+                 "--evaluation-lines", "0", "-o", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "cnn.json").read_text())
-    assert results["crop"][0] == results["whole"][0] and results["crop"][1] < results["whole"][1]
+    assert results["crop"] == results["whole"]
+    for row in results["layers"]:
+        assert row["strips"] != [1, 1] and sum(row["parts"]) == row["outputs"]
     for name, mode in results["modes"].items():
         first, second = mode["layers"]
         assert results["averages"][name]["speed_up"] == second["speed_up"]

@@ -25,10 +25,16 @@ def content(work):
     return [content(each) for each in work] if isinstance(work, (list, tuple, np.ndarray)) else work
 
 
+STRIPS = dataclasses.replace(sizes_of(SMALL), lines=260, map_lines=100)
+"""A machine that has room for strips and parts only."""
+
+
+@pytest.mark.parametrize("sizes", [sizes_of(SMALL), STRIPS], ids=["whole", "strips"])
 @pytest.mark.parametrize("mode", Mode)
-def test_equal_to_the_golden_machine(mode):
+def test_equal_to_the_golden_machine(mode, sizes):
     given = stack(crop=(7, 8))  # ragged tiles, ragged channels, pooling
-    program = given.program(sizes_of(SMALL), mode)
+    program = given.program(sizes, mode)
+    assert (max(map(max, program.strips)) > 1) == (sizes is STRIPS)
     recorded, found = golden_runs({"": program}, SMALL)[""].works, given.works(program)
     assert recorded.keys() == found.keys()
     assert all(content(work) == content(found[number]) for number, work in recorded.items())
@@ -57,10 +63,11 @@ def test_wrong_maps_differ():
     assert any(content(work) != content(found[number]) for number, work in given.works(program).items())
 
 
+@pytest.mark.parametrize("sizes", [sizes_of(SMALL), STRIPS], ids=["whole", "strips"])
 @pytest.mark.parametrize("mode", [Mode.BASE, Mode.DUET])
-def test_cycles_add_up(mode):
+def test_cycles_add_up(mode, sizes):
     given = stack()
-    program = given.program(sizes_of(SMALL), mode)
+    program = given.program(sizes, mode)
     run = golden_runs({"": program}, SMALL)[""]
     ends, total = run.model_ends, 0
     for layer, places in zip(layer_cycles(run), _last_tiles(program)):
@@ -77,7 +84,7 @@ def _last_tiles(program):
     """Place of the last tile of each layer among EXEC's commands."""
     tiles = [place for place, command in enumerate(c for c in program.commands if c.engine == 2) if command.op]
     counts = np.cumsum([len(parts) * np.prod(mapping.tile_grid) for mapping, parts
-                        in zip(program.mappings, program.parts)])
+                        in zip(program.mappings, program.parts)])  # in how many strips they ever are
     return [tiles[count - 1] for count in counts]
 
 

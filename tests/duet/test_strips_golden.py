@@ -76,7 +76,7 @@ def test_every_line_is_written_once(sizes, fields):
             mapping.layer.out_channels, *(np.array(mapping.tile_grid) * mapping.tile))
         parts = [strip.crop_outputs(outputs).ravel() for strip in grid.strips]
         assert (np.sort(np.concatenate(parts)) == outputs.ravel()).all()
-        for strip, (lines, blocks, tiles) in zip(grid.strips, grid.sizes(), strict=True):
+        for strip, (lines, blocks, tiles) in zip(grid.strips, grid.sizes, strict=True):
             assert (strip.mapping.in_map.lines, tiles) == (lines, strip.tiles)
             assert strip.mapping.out_map.lines == blocks * groups
         assert grid.loaded == sum(strip.mapping.in_map.lines for strip in grid.strips) or grid.whole
@@ -96,7 +96,7 @@ def test_grids():
 def test_halo_is_counted():
     """Three strips of 8 columns and a kernel of 3 x 3: a block more on each side, but at the image's border."""
     mapping = map_conv(ConvLayer(in_channels=1, out_channels=1, height=4, width=24, kernel=3, padding=1), PAPER)
-    assert [lines for lines, _, _ in Grid(mapping, (1, 3)).sizes()] == [3, 4, 3]
+    assert [lines for lines, _, _ in Grid(mapping, (1, 3)).sizes] == [3, 4, 3]
     assert Grid(mapping, (1, 3)).loaded == 10
 
 
