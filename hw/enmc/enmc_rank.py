@@ -32,6 +32,7 @@ class EnmcRankConfig(*_PARTS):
     """The fields of all units, and of what joins them."""
 
     write_depth: int = field(16, "writes that wait for the bus to turn round", unit="bursts", min=4, max=64)
+    turn: int = field(32, "reads of a unit that stay together while others wait", unit="bursts", min=1, max=64)
 
     PRESETS: typing.ClassVar[dict[str, dict]] = {
         name: {key: value for part in _PARTS for key, value in part.PRESETS[name].items()}
@@ -81,7 +82,8 @@ class EnmcRank(wiring.Component):
         m.submodules.output = output = OutputBuffer(part(OutputBufferConfig), assertions)
         m.submodules.writer = writer = ResultWriter(ResultWriterConfig(), assertions)
         m.submodules.load_store = load_store = LoadStoreUnit(assertions)
-        m.submodules.arbiter = arbiter = MemoryArbiter(part(DramControllerConfig), self.config.write_depth, assertions)
+        m.submodules.arbiter = arbiter = MemoryArbiter(part(DramControllerConfig), self.config.write_depth,
+                                                       self.config.turn, assertions)
         m.submodules.dram = dram = DramController(part(DramControllerConfig), assertions)
         connect(m, wiring.flipped(self.host), controller.host)
         m.d.comb += self.reply.eq(controller.reply)

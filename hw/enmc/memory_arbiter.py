@@ -7,9 +7,11 @@ from amaranth.lib.wiring import In, Out
 from hw.enmc.dram_controller import BurstData, DramRequest, DramResponse
 from hw.enmc.enmc_types import ADDRESS_BITS, WORD_BITS
 from hw.enmc.result_writer import BurstWrite
+from hw.enmc.turn_arbiter import TurnArbiter
 from hw.stream.arbiter import Arbiter
 from hw.stream.connect import connect
 from hw.stream.fifo import Fifo
+from hw.stream.hold import assert_hold
 
 __all__ = ["MemoryArbiter", "Reader"]
 
@@ -23,7 +25,9 @@ class Reader(enum.Enum, shape=2):
 
 
 class MemoryArbiter(wiring.Component):
-    """Three readers in turn, and writes in batches between them.
+    """Three readers, up to ``turn`` requests of each in turn, and writes in batches between them.
+
+    A reader goes through the rows of the DRAM in runs; requests that alternate would close each other's rows.
 
     The bus turns round for writes, so they wait in a queue until it is half full, or nobody reads, or a load waits, and
     are then sent until it is empty. So a load sees every store that was given before it; reads of the other two have no
@@ -32,7 +36,7 @@ class MemoryArbiter(wiring.Component):
     Throughput: a request a cycle. Latency: reads 1 cycle. Back-pressure: full, but for responses, which have none.
 
     Parameters: ``config`` a :class:`hw.enmc.dram_controller.DramControllerConfig`; ``depth`` of the queue of writes;
-    ``assertions``.
+    ``turn``; ``assertions``.
 
     Members
     -------
@@ -43,8 +47,8 @@ class MemoryArbiter(wiring.Component):
     busy: Out(1), a request has not reached the DramController; written: Out(1), a write has, in this cycle
     """
 
-    def __init__(self, config, depth, assertions=False):
-        self.config, self.depth, self.assertions = config, depth, assertions
+    def __init__(self, config, depth, turn, assertions=False):
+        self.config, self.depth, self.turn, self.assertions = config, depth, turn, assertions
         super().__init__({
             "reads": In(stream.Signature(ADDRESS_BITS)).array(len(Reader)),
             "responses": Out(data.StructLayout({"valid": 1, "data": WORD_BITS})).array(len(Reader)),
@@ -58,7 +62,7 @@ class MemoryArbiter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         read_shape = data.StructLayout({"address": ADDRESS_BITS, "tag": Reader})
-        m.submodules.readers = readers = Arbiter(read_shape, len(Reader), assertions=self.assertions)
+        m.submodules.readers = readers = TurnArbiter(read_shape, len(Reader), self.turn, assertions=self.assertions)
         m.submodules.writers = writers = Arbiter(BurstWrite, 2, assertions=self.assertions)
         m.submodules.writes = writes = Fifo(BurstWrite, self.depth, assertions=self.assertions)
         connect(m, wiring.flipped(self.results), writers.i[0])
@@ -83,13 +87,14 @@ class MemoryArbiter(wiring.Component):
         ]
         m.d.sync += drain.eq(drains & stored)
 
-        # A write is sent as request and data, each as soon as it can go; reads go when no write is sent.
-        sending, asked, given, leaves = Signal(), Signal(), Signal(), Signal()
+        # A write is sent as request and data, each as soon as it can go; reads go when no write is sent, and a read
+        # that was offered stays.
+        sending, asked, given, leaves, stays = Signal(), Signal(), Signal(), Signal(), Signal()
         request = self.requests
         m.d.comb += [
-            sending.eq(drains & writes.o.valid),
+            sending.eq(drains & writes.o.valid & ~stays),
             request.valid.eq(Mux(sending, ~asked, readers.o.valid)),
-            request.p.write.eq(sending), request.p.tag.eq(readers.o.p.tag),
+            request.p.write.eq(sending), request.p.tag.eq(Mux(sending, 0, readers.o.p.tag)),
             request.p.address.eq(Mux(sending, writes.o.p.address, readers.o.p.address)),
             readers.o.ready.eq(request.ready & ~sending),
             self.write_data.valid.eq(sending & ~given),
@@ -97,11 +102,15 @@ class MemoryArbiter(wiring.Component):
             leaves.eq(sending & (asked | request.ready) & (given | self.write_data.ready)),
             writes.o.ready.eq(leaves), self.written.eq(leaves),
         ]
-        m.d.sync += [asked.eq(sending & ~leaves & (asked | request.ready)),
+        m.d.sync += [stays.eq(readers.o.valid & ~request.ready & ~sending),
+                     asked.eq(sending & ~leaves & (asked | request.ready)),
                      given.eq(sending & ~leaves & (given | self.write_data.ready))]
         for reader in Reader:
             m.d.comb += [
                 self.responses[reader.value].valid.eq(self.answers.valid & (self.answers.p.tag == reader.value)),
                 self.responses[reader.value].data.eq(self.answers.p.data),
             ]
+        if self.assertions:
+            assert_hold(m, request)
+            assert_hold(m, self.write_data)
         return m
