@@ -13,9 +13,9 @@ class TurnArbiter(wiring.Component):
     """Merges ``count`` streams: an input keeps its turn while it offers items, for up to ``turn`` of them; then it is
     the next one's that offers any, in a circle. Requests of one reader so stay together, in open rows of the DRAM.
 
-    Latency: 1 cycle. Throughput: an item a cycle, from any mix of inputs. An input that offers an item waits for at most
-    ``turn`` * (``count`` - 1) others. ``o`` comes from registers; ``i[k].ready`` depends in the same cycle on ``o.ready``
-    and on the valid of all inputs.
+    Latency: 1 cycle. Throughput: an item a cycle, from any mix of inputs. An input that offers an item waits for at
+    most ``turn`` * (``count`` - 1) others. ``o`` comes from registers; ``i[k].ready`` depends in the same cycle on
+    ``o.ready`` and on the valid of all inputs.
 
     Parameters: ``shape`` of the payload; ``count`` of inputs, at least 2; ``turn``, at least 1; ``assertions``.
 
