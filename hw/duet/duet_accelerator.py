@@ -18,7 +18,7 @@ from hw.duet.global_buffer import GlobalBuffer
 from hw.duet.result_writer import ResultWriter
 from hw.duet.spec_feeder import SpecFeeder, spec_fields
 from hw.duet.speculation_writer import SpeculationWriter
-from hw.duet.speculator import Counters, Speculator
+from hw.duet.speculator import Counters, Speculator, speculator_fields
 from hw.registers import registers
 from hw.stream.connect import connect
 
@@ -73,7 +73,7 @@ class DuetAccelerator(wiring.Component):
     @property
     def registers(self):
         """What ``CONFIG`` of SPEC (two groups), EXEC (two), CELL writes: a list of :class:`hw.registers.Register`."""
-        groups = {"speculator": Speculator(self.config.speculator).fields, "spec": spec_fields(self.config),
+        groups = {"speculator": speculator_fields(self.config.speculator), "spec": spec_fields(self.config),
                   "executor": executor_fields(self.config.executor), "exec": exec_fields(self.config),
                   "cell": CELL_FIELDS}
         return [register for group, fields in groups.items() for register in registers(fields, group)]

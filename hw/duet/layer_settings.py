@@ -6,7 +6,12 @@ from amaranth.lib.wiring import In, Out
 
 from hw.duet.speculator_types import ConfigWord, Settings
 
-__all__ = ["LayerSettings"]
+__all__ = ["LayerSettings", "setting_fields"]
+
+
+def setting_fields(config, shift_shape):
+    """What the words of :class:`LayerSettings` write: name -> (address, shape), an ``ArrayLayout`` for an array."""
+    return {name: (LayerSettings.ADDRESSES[name], field.shape) for name, field in Settings(config, shift_shape)}
 
 
 class LayerSettings(wiring.Component):
@@ -26,7 +31,7 @@ class LayerSettings(wiring.Component):
     latency = 1
 
     def __init__(self, config, shift_shape):
-        self.fields = {name: (self.ADDRESSES[name], field.shape) for name, field in Settings(config, shift_shape)}
+        self.fields = setting_fields(config, shift_shape)
         super().__init__({
             "words": In(stream.Signature(ConfigWord(config), always_ready=True)),
             "settings": Out(Settings(config, shift_shape)),

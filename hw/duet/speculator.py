@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.duet.activation_buffer import ActivationBuffer
 from hw.duet.array_feed import ArrayFeed, ArrayJob
-from hw.duet.layer_settings import LayerSettings
+from hw.duet.layer_settings import LayerSettings, setting_fields
 from hw.duet.line_memory import LineMemory
 from hw.duet.projection import Projection, ProjectionConfig
 from hw.duet.qdr_input_buffer import QdrInputBuffer
@@ -18,7 +18,7 @@ from hw.registers import registers
 from hw.stream.connect import connect
 from hw.stream.skid_buffer import SkidBuffer
 
-__all__ = ["Counters", "Speculator", "SpeculatorConfig"]
+__all__ = ["Counters", "Speculator", "SpeculatorConfig", "speculator_fields"]
 
 
 class Counters(data.StructLayout):
@@ -26,6 +26,18 @@ class Counters(data.StructLayout):
 
     def __init__(self):
         super().__init__({name: 32 for name in ("windows", "steps", "projection_waits", "array_waits", "result_waits")})
+
+
+def speculator_fields(config):
+    """What the words of a Speculator's ``config`` write: name -> (address, shape), an ``ArrayLayout`` for an array."""
+    shift_shape = range(_projection_config(config).max_shift + 1)
+    return setting_fields(config, shift_shape) | {
+        "clear_counters": (LayerSettings.ADDRESSES["clear_counters"], unsigned(1))}
+
+
+def _projection_config(config):
+    return ProjectionConfig(inputs=config.lanes, trees=config.trees, bits=config.bits,
+                            max_inputs=config.lanes * config.max_passes)
 
 
 class Speculator(wiring.Component):
@@ -53,9 +65,7 @@ class Speculator(wiring.Component):
     def __init__(self, config, assertions=False):
         self.sizes = config
         self.assertions = assertions
-        self.projection = Projection(ProjectionConfig(
-            inputs=config.lanes, trees=config.trees, bits=config.bits,
-            max_inputs=config.lanes * config.max_passes), assertions)
+        self.projection = Projection(_projection_config(config), assertions)
         self.array = SystolicArray(SystolicArrayConfig(
             rows=config.array_rows, cols=config.array_cols, bits=config.bits, max_k=config.max_k), assertions)
         self.results = ResultPath(config, self.array.signature.members["results"].signature.members["payload"].shape,
@@ -70,15 +80,12 @@ class Speculator(wiring.Component):
             **{name: members[name] for name in ("maps", "order", "gates")},
             "idle": Out(1), "released": Out(1), "counters": Out(Counters()),
         })
-        self.layer_settings = LayerSettings(config, self.shift_shape)
-        self.fields = self.layer_settings.fields | {
-            "clear_counters": (LayerSettings.ADDRESSES["clear_counters"], unsigned(1))}
-        self.registers = registers(self.fields)
+        self.registers = registers(speculator_fields(config))
 
     def elaborate(self, platform):
         m = Module()
         sizes = self.sizes
-        m.submodules.settings = layer_settings = self.layer_settings
+        m.submodules.settings = layer_settings = LayerSettings(sizes, self.shift_shape)
         m.submodules.activations = activations = ActivationBuffer(sizes)
         m.submodules.windows = windows = WindowFeed(sizes, self.shift_shape, self.assertions)
         m.submodules.projection, m.submodules.array, m.submodules.results = projection, array, results = (
