@@ -81,7 +81,7 @@ class EnmcRank:
             if decoded.definition is not None and decoded.definition.register == "read":
                 replies.append(self._query(instruction, decoded))
             else:
-                self._execute(instruction)
+                self._execute(instruction, decoded)
         return replies
 
     def _query(self, instruction, decoded):
@@ -109,7 +109,10 @@ class EnmcRank:
             return int.from_bytes(word.astype("<u4").tobytes(), "little")
         return self.controller.query(name)
 
-    def _execute(self, instruction):
+    def _execute(self, instruction, decoded):
+        ends = not decoded.errors and decoded.form.kind in ("BARRIER", "RETURN", "CLR")
+        if ends:
+            self._flush()  # with the registers as they are before a CLR
         number = self.controller.executed
         job = self.controller.take(instruction)
         if job is None:
@@ -126,12 +129,10 @@ class EnmcRank:
             getattr(self, "_" + job.op.lower())(job, instruction.command, number)
         elif job.kind == "INIT":
             self._init(instruction)
-        elif job.kind in ("BARRIER", "RETURN", "CLR"):
-            self._flush()
-            if job.kind == "CLR":
-                self._clear()
-            if job.kind != "BARRIER":
-                self.next_output = 0
+        elif job.kind == "CLR":
+            self._clear()
+        if ends and job.kind != "BARRIER":
+            self.next_output = 0
 
     @staticmethod
     def _uses_executor(job):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from golden.enmc.enmc_rank import EnmcRank
-from golden.enmc.isa import Instruction, decode, make
 from resilin.enmc.rank_bench import RankDriver
 from resilin.enmc.rank_host import BURST
 from sim.coverage import Coverage
@@ -65,65 +64,3 @@ class Harness(RankDriver):
         if self.chips.clock > self.config.trefi:
             coverage.hit("refresh")
         await self.bench.finish()
-
-
-#: Random programs read from bytes below LOW, store to STORES, and have the results of candidates in RESULTS.
-LOW, STORES, RESULTS, HIGH = 0x8000, 0x8000, 0xC000, 0x10000
-_WORD_BUFFERS = ("FEATURE_INT4", "WEIGHT_INT4", "FEATURE_FP32", "WEIGHT_FP32", "PSUM_INT4", "PSUM_FP32", "OUTPUT")
-
-
-def random_settings(rng):
-    """INIT of every register that a program uses, to values that keep its accesses apart."""
-    items = int(rng.integers(1, 5))
-    values = {"CLASSES": rng.integers(1, 65), "ITEMS": items, "CHUNKS": rng.integers(1, 32 // items + 1),
-              "SCALE": rng.integers(0, 1 << 63), "SHIFT": rng.integers(0, 48),
-              "THRESHOLD": rng.integers(-9999999, 9999),
-              "ROW_BASE": 64 * rng.integers(0, 128), "ROW_BURSTS": rng.integers(1, 6),
-              "FEATURE_BASE": 64 * rng.integers(0, 128), "RESULT_BASE": RESULTS, "RESULT_STRIDE": 256,
-              "LOG_BASE": rng.choice([0, RESULTS + 0x2000]), "LOG_STRIDE": 1024,
-              "SUM": rng.integers(1 << 32), "MAX2": rng.integers(1 << 32)}
-    return [make("INIT", name, int(value)) for name, value in values.items()]
-
-
-def random_instruction(rng):
-    """A legal instruction but for RANGE and SETTING, or one with an error."""
-    kind = rng.choice(["screen", "filter", "range", "load", "store", "move", "compute", "special", "control",
-                       "illegal"])
-    place = 64 * int(rng.integers(0, LOW // 64 - 80))
-    if kind == "screen":
-        return make("MUL_ADD_INT4", "FEATURE_INT4", "WEIGHT_INT4", address=place, groups=int(rng.integers(1, 9)))
-    if kind == "filter":
-        return make("FILTER", "PSUM_INT4", class_=int(rng.integers(0, 80)))
-    if kind == "range":
-        return make("MUL_ADD_FP32", "FEATURE_FP32", "WEIGHT_FP32", class_=int(rng.integers(0, 64)),
-                    count=int(rng.integers(1, 9)), item=int(rng.integers(0, 4)))
-    buffer = str(rng.choice(_WORD_BUFFERS))
-    if kind == "load":
-        return make("LDR", buffer, address=place, count=int(rng.integers(1, 5)))
-    if kind == "store":
-        place = STORES + 64 * int(rng.integers(-4, (RESULTS - STORES) // 64 - 64))
-        return make("STR", buffer, address=place, count=int(rng.integers(1, 5)), width=int(rng.integers(1, 5)),
-                    stride=int(rng.integers(0, 20)))
-    if kind == "move":
-        return make("MOVE", buffer, str(rng.choice(_WORD_BUFFERS)))
-    if kind == "compute":
-        name = str(rng.choice(["ADD_FP32", "MUL_FP32", "ADD_INT4", "MUL_INT4", "MUL_ADD_INT4", "MUL_ADD_FP32"]))
-        if name.endswith("INT4"):
-            return make(name, "FEATURE_INT4", "WEIGHT_INT4")
-        if name == "MUL_ADD_FP32":
-            return make(name, "FEATURE_FP32", "WEIGHT_FP32")
-        return make(name, *(str(rng.choice(["FEATURE_FP32", "WEIGHT_FP32", "PSUM_FP32"])) for _ in range(2)))
-    if kind == "special":
-        if rng.integers(2):
-            return make("SIGMOID", "PSUM_FP32")
-        return make("SOFTMAX", "PSUM_FP32", phase=int(rng.integers(2)), item=int(rng.integers(4)),
-                    count=int(rng.integers(65)))
-    if kind == "control":
-        name = rng.choice(["BARRIER", "NOP", "RETURN", "OUTPUT", "ERROR", "INSTRUCTIONS", "MAX1", "CANDIDATES01"])
-        return make("QUERY", str(name)) if name in ("OUTPUT", "ERROR", "INSTRUCTIONS", "MAX1", "CANDIDATES01") else \
-            make(str(name))
-    while True:
-        instruction = Instruction(int(rng.integers(1, 1 << 13)), int(rng.integers(1 << 63)) >> int(rng.integers(64)))
-        if decode(instruction).errors and instruction.command != 1 << 10:
-            coverage.hit("illegal instruction")
-            return instruction

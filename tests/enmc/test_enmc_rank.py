@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from golden.enmc.compiler import Classifier
-from golden.enmc.isa import assemble, make
+from golden.enmc.isa import assemble, decode, make
 from golden.enmc.screener_training import calibrated_threshold, train
 from resilin.simulate import simulate
 from sim.coverage import merge
 from sim.runner import SimulationError
 
-from .bench_enmc_rank import (HIGH, LOW, POINTS, STORES, Harness, coverage, random_instruction, random_settings)
+from .bench_enmc_rank import POINTS, Harness, coverage
+from .random_instructions import HIGH, LOW, STORES, any_instruction, random_instruction, random_settings
 
 
 def classifier(rng, classes, hidden, k, candidates):
@@ -119,6 +120,23 @@ async def random_programs(dut):
 
 
 @cocotb.test()
+async def mutated_instructions(dut):
+    """Instructions with changed bits, or of any bits at all: each is refused or done as by the golden rank, and nothing
+    outside of WRITE_LOW to WRITE_HIGH changes."""
+    h = Harness(dut)
+    await h.begin()
+    h.load(0, h.rng.integers(0, 256, h.size).astype(np.uint8))
+    await h.run([make("INIT", "WRITE_LOW", STORES), make("INIT", "WRITE_HIGH", HIGH)])
+    left = h.ctx.options.get("instructions", 1000)
+    while left > 0:
+        program = [any_instruction(h.rng, h.size) for _ in range(min(left, 1000))]
+        coverage.hit("illegal instruction", any(decode(one, h.size).errors for one in program))
+        await h.run([make("CLR"), *random_settings(h.rng), *program, make("BARRIER"), make("QUERY", "ERROR")])
+        left -= len(program)
+    await h.finish()
+
+
+@cocotb.test()
 async def reset_at_any_time(dut):
     """After a reset in mid-work the rank takes the chips again and works as after the first one."""
     h = Harness(dut)
@@ -144,7 +162,7 @@ async def reset_at_any_time(dut):
 
 
 def run(testcase, **options):
-    return simulate("enmc_rank", testcase=testcase, timeout=1800, **options)
+    return simulate("enmc_rank", testcase=testcase, timeout=3600, **options)
 
 
 def test_programs():
@@ -154,6 +172,12 @@ def test_programs():
 @pytest.mark.slow
 def test_many_programs():
     run(["random_programs", "reset_at_any_time"], seed=2, options={"programs": 200, "resets": 100})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_a_million_mutated_instructions(seed):
+    run(["mutated_instructions"], overrides={"depth": 64}, seed=seed, options={"instructions": 100_000})
 
 
 def test_a_wrong_bit_is_seen():

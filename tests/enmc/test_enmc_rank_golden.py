@@ -139,3 +139,18 @@ def test_unwritten_memory_is_refused_where_asked_for():
         rank("LDR FEATURE_INT4, address=0, count=1", fill=None)
     with pytest.raises(ValueError, match="content is int64"):
         rank().store(0, np.zeros(3, np.int64))
+
+
+def test_what_waits_at_a_clear_is_computed_with_the_registers_before_it():
+    rng, made = np.random.default_rng(4), rank()
+    row, feature = patterns(rng, 16), patterns(rng, 16)
+    made.store(0, row.view(np.uint8))
+    made.store(0x1000, feature.view(np.uint8))
+    made.run(assemble("""
+        INIT CLASSES, 1
+        INIT FEATURE_BASE, 0x1000
+        INIT RESULT_BASE, 0x8000
+        MUL_ADD_FP32 FEATURE_FP32, WEIGHT_FP32, class=0, count=1, item=0
+        CLR"""))
+    assert np.array_equal(made.fetch(LOW, 4).view("<u4"), accurate(row[None], feature))
+    assert made.query("ERROR") == 0 and made.query("CANDIDATES01") == 0
