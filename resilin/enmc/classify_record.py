@@ -7,15 +7,16 @@ from golden.enmc.scale_out import DIVISIONS, candidates_of_ranks, divide, scale_
 from golden.enmc.screener_training import classifier_scores
 from golden.enmc.screening import above_threshold, traffic
 from golden.enmc.screening_study import agreement
-from resilin.enmc.classify_run import check_layer, curve_session, full_session, layer_session, timeline
+from resilin.enmc.classify_run import check_layer, curve_session, full_session, full_times, layer_session, timeline
 from resilin.enmc.rank_run import run_sessions
 
-__all__ = ["BINS", "CLOCK", "answers", "bytes_moved", "linear", "many_ranks", "one_rank", "slice_sizes", "typical"]
+__all__ = ["BINS", "CLOCK", "answers", "bytes_moved", "many_ranks", "one_rank", "slice_sizes", "typical"]
 
 #: Parts of the time that the timeline has.
 BINS = 100
 #: MHz of the logic beside DDR4-2400.
 CLOCK = 300
+_SAMPLES = 240  # of a screening without candidates, at least
 _AT_ONCE = 128
 
 
@@ -44,15 +45,6 @@ def slice_sizes(classes, memory):
     return sorted({max(1, share // 3), share})
 
 
-def linear(points, at):
-    """The straight line through the last two of ``points`` (x, y), at ``at``; one point: in proportion."""
-    (x, y), *_ = points[::-1]
-    if len(points) == 1:
-        return y * at / x
-    before = points[-2]
-    return y + (y - before[1]) / (x - before[0]) * (at - x)
-
-
 def bytes_moved(layout, run):
     """Bytes of a screening program by kind, of its bursts. "fp32_features": an item's are read for every group of
     candidates."""
@@ -65,47 +57,61 @@ def bytes_moved(layout, run):
 
 
 def one_rank(task, config, sizes, *, rtl, probabilities, tell, **options):
-    """The whole layer on one rank, beside it slices of the baselines: (record, runs of the whole layer).
+    """The whole layer on one rank: (record, runs).
 
-    ``sizes``: classes of the slices.
+    Baselines of the whole layer by the cycle model; on the RTL slices of them, the first ``sizes`` classes.
     """
-    classes, small = len(task.weight), task.reference
     tell.step("the whole layer on the rank" + ", slices of it in full" * rtl)
     sessions = {"layer": layer_session(task, probabilities)}
-    layers = {"full": (task.weight, task.bias, task.hidden),
-              "fp32": (small.weight, small.bias, small.features(task.hidden))} if rtl else {}
-    for name, (weight, bias, hidden) in layers.items():
-        sessions |= {f"{name}, {size} classes": full_session(weight[:size], bias[:size], hidden) for size in sizes}
-    done = run_sessions(sessions, config, rtl=rtl, progress=tell, **options)
-    runs, layout = done["layer"], sessions["layer"].programs["screening"].layout
+    layers = _baselines(task)
+    if rtl:
+        sessions |= {f"{name}, {size} classes": full_session(weight[:size], bias[:size], hidden)
+                     for name, (weight, bias, hidden) in layers.items() for size in sizes}
+    layout = sessions["layer"].programs["screening"].layout
+    # Screening takes a burst a cycle at most: at least two samples for a part of the timeline.
+    every = max(16, layout.screening_bytes // BURST_BYTES // _SAMPLES)
+    done = run_sessions(sessions, config, rtl=rtl, every=every, progress=tell, **options)
+    runs = done["layer"]
     check_layer(task, runs)
-    record = {"bytes": bytes_moved(layout, runs["screening"]), "cycles": None}
-    if not rtl:
-        return record, runs
-    full, single = ([(size, done[f"{name}, {size} classes"]["full"]) for size in sizes] for name in layers)
-    whole = {name: {key: round(linear([(size, getattr(run, key)) for size, run in points], classes))
-                    for key in ("cycles", "reads", "writes")} for name, points in (("full", full), ("fp32", single))}
-    cycles = {name: run.cycles for name, run in runs.items()}
-    first = runs["screening"]
-    record |= {
+    whole = {}
+    for name, (weight, _, _) in layers.items():
+        tell.step(f"cycle model: {name} of the whole layer")
+        whole[name] = full_times(*weight.shape, layout.items, config)
+    cycles, first = {name: run.cycles for name, run in runs.items()}, runs["screening"]
+    record = {
+        "bytes": bytes_moved(layout, first),
         "cycles": {"both": cycles["screening"], "alone": cycles["alone"], "candidates": cycles["candidates"],
                    "one_after_other": cycles["alone"] + cycles["candidates"],
-                   "single_module": whole["fp32"]["cycles"] + cycles["candidates"], "full": whole["full"]["cycles"],
+                   "single_module": whole["fp32"].cycles + cycles["candidates"], "full": whole["full"].cycles,
                    "probabilities": cycles.get("probabilities")},
-        "slices": {name: [{"classes": size, "cycles": run.cycles, "reads": run.reads, "writes": run.writes}
-                          for size, run in points] for name, points in (("full", full), ("fp32", single))},
-        "whole": whole,
+        "whole": {name: {"cycles": times.cycles, "reads": times.bursts_read, "writes": times.bursts_written}
+                  for name, times in whole.items()},
         "utilisation": {"both": first.utilisation, "alone": runs["alone"].utilisation,
-                        "candidates": runs["candidates"].utilisation, "full": full[-1][1].utilisation},
+                        "candidates": runs["candidates"].utilisation,
+                        "full": (whole["full"].bursts_read + whole["full"].bursts_written) / whole["full"].cycles},
         "busy": dict(zip(("screener", "executor", "overlap"), first.busy)),
         "timeline": {"cycles": int(first.samples[-1, 0]),
                      **dict(zip(("screener", "executor", "overlap", "reads"),
-                                timeline(first.samples, BINS).round(4).tolist()))}}
+                                timeline(first.samples, BINS).round(4).tolist()))},
+        "beside_model": _beside_model(done) if rtl else []}
     return record, runs
 
 
-def many_ranks(task, found, memory, one, config, *, tell, **options):
-    """The layer divided over the ranks of ``memory``: measured cycles of a rank's share, the rest modelled.
+def _baselines(task):
+    """Layers that the Executor computes in full: name -> (weight, bias, vectors)."""
+    small = task.reference
+    return {"full": (task.weight, task.bias, task.hidden),
+            "fp32": (small.weight, small.bias, small.features(task.hidden))}
+
+
+def _beside_model(done):
+    """Cycles of every program on the RTL and of the cycle model."""
+    return [{"program": f"{title}, {name}", "cycles": run.cycles, "model": run.times.cycles}
+            for title, runs in done.items() for name, run in runs.items()]
+
+
+def many_ranks(task, found, memory, one, config, *, rtl, tell, **options):
+    """The layer divided over the ranks of ``memory``: cycles of a rank's share from the rank, the rest modelled.
 
     ``found``: candidates of many vectors, bool (n, classes), for the imbalance; ``one``: cycles of a single rank with
     the whole layer.
@@ -127,8 +133,9 @@ def many_ranks(task, found, memory, one, config, *, tell, **options):
         ranks = own[how].sum(1)[0]
         slowest = np.flatnonzero(divide(classes, memory.all_ranks, how) == ranks.argmax())
         sessions[how] = curve_session(task.part(slowest), (ranks.max(),))
-    done = {name: [(sum(map(len, run.results.candidates)), run.cycles) for run in runs.values()]
-            for name, runs in run_sessions(sessions, config, progress=tell, **options).items()}
+    runs = run_sessions(sessions, config, rtl=rtl, progress=tell, **options)
+    done = {name: [(sum(map(len, run.results.candidates)), run.cycles) for run in each.values()]
+            for name, each in runs.items()}
     curve = sorted(done["share"])
 
     def cycles(candidates):
@@ -138,7 +145,7 @@ def many_ranks(task, found, memory, one, config, *, tell, **options):
     record = {"channels": memory.channels, "ranks": memory.ranks, "share": len(share), "batches": batches,
               "instructions": len(program.instructions), "bandwidth": memory.bandwidth,
               "curve": [{"candidates": count, "cycles": number} for count, number in curve], "divisions": {},
-              "checks": []}
+              "checks": [], "beside_model": _beside_model(runs) if rtl else []}
     candidates = sum(map(len, task.candidates()))
     bound = traffic(Layout(classes=classes, hidden=task.weight.shape[1], k=task.screener.k, items=items), candidates)
     record["one_rank_us"] = one / CLOCK

@@ -22,8 +22,8 @@ NOTES = (
     "computes those.",
     "screening in FP32 too: a near-memory unit without a Screener: the Executor's 16 FP32 lanes score all classes from "
     "k FP32 weights, then compute the same candidates. Its comparison with the threshold costs nothing here.",
-    "screening in FP32 and full classification of the whole layer: the straight line through the slices.",
-    "Cycles: of the RTL, from the first instruction to the last one's end, the host's polling included.")
+    "screening in FP32 and full classification of the whole layer: the cycle model.",
+    "Cycles: from the first instruction to the last one's end.")
 
 
 def _share(value):
@@ -35,7 +35,7 @@ def _what(record):
     sizes = (f"{record['classes']} classes of {record['hidden']} inputs, k = {record['k']}, {record['projection']} "
              f"projection, {record['items']} item{'s' * (record['items'] > 1)}")
     how = ("RTL: every answer and every byte of the DRAM equal the golden rank's" if record["how"] == "rtl"
-           else "golden rank alone, no RTL")
+           else "golden rank and cycle model, no RTL")
     found = ", ".join(str(item["candidates"]) for item in run["answers"])
     wanted = "given" if record["wanted"] is None else f"for {record['wanted']} candidates an item"
     return [f"{record['model']}: {sizes}; {how}",
@@ -56,10 +56,13 @@ def tables(record):
             ("screening", "screening weights"), ("int4_features", "INT4 features"), ("rows", "rows of candidates"),
             ("fp32_features", "FP32 features, for each group"), ("read", "all reads"), ("written", "all writes"),
             ("full_least", "full: each row, each item's features once"))]
-    if run["cycles"] is not None:
-        yield from _cycle_tables(run)
-    if record["scale_out"] is not None:
-        yield from _scale_tables(record["scale_out"])
+    yield from _cycle_tables(run)
+    yield from _scale_tables(record["scale_out"])
+    beside = [*run["beside_model"], *record["scale_out"]["beside_model"]]
+    if beside:
+        rows = [(each["program"], each["cycles"], each["model"], f"{each['model'] / each['cycles']:.4f}")
+                for each in beside]
+        yield "RTL and cycle model", ("program", "RTL", "model", "model / RTL"), rows
     if record["study"] is not None:
         yield from _study_tables(record["study"])
 
@@ -79,19 +82,15 @@ def _cycle_tables(run):
     yield "Data bus in use", ("program", "share of its peak"), [
         (words, _share(run["utilisation"][key])) for key, words in (
             ("both", "screening"), ("alone", "screening, no candidates"), ("candidates", "candidates alone"),
-            ("full", "full classification, larger slice"))]
-    yield "Slices of the baselines", ("what", "classes", "cycles", "bursts read", "written"), [
-        (words, each["classes"], each["cycles"], each["reads"], each["writes"]) for key, words in (
-            ("full", "full classification"), ("fp32", "screening in FP32")) for each in run["slices"][key]]
+            ("full", "full classification"))]
 
 
 def _scale_tables(scale):
-    ranks = scale["channels"] * scale["ranks"]
     yield (f"Cycles of a rank with {scale['share']} classes", ("candidates", "cycles"),
            [(each["candidates"], each["cycles"]) for each in scale["curve"]])
     columns = [(how, name) for how in scale["divisions"] for name in ("own", "all")]
     picked = [scale["divisions"][how][name] for how, name in columns]
-    headings = ("us, means", *(f"{how}, {'this batch' if name == 'own' else 'all'}" for how, name in columns))
+    headings = ("us, means", *(f"{how}, {'this' if name == 'own' else 'all'}" for how, name in columns))
     rows = [("candidates of a rank, mean", *(f"{each['candidates_mean']:.1f}" for each in picked)),
             ("of the slowest rank", *(f"{each['candidates_slowest']:.1f}" for each in picked)),
             ("most of any", *(each["candidates_most"] for each in picked))]
@@ -101,16 +100,16 @@ def _scale_tables(scale):
                        ("with_results_95", "of 95 %"), ("with_log", "all, with candidates"),
                        ("with_log_95", "of 95 %")):
         rows.append((words, *(f"{each['us'][key]:.2f}" for each in picked)))
-    for key, words in (("one_rank_us", "one rank"), ("cpu_full_us", "full read by the host"),
-                       ("cpu_screening_us", "screening read by the host")):
-        for fetched in ("results", "log"):
-            rows.append((f"speed-up over {words}, {'results' if fetched == 'results' else 'candidates'}", *(
-                f"{scale[key] / each['us'][f'with_{fetched}']:.1f}" if name == "own" else "-"
-                for (_, name), each in zip(columns, picked))))
-    yield (f"{scale['channels']} channels of {scale['ranks']} ranks ({ranks}); {scale['batches']} batches; one rank "
-           f"{scale['one_rank_us']:.1f} us, at {scale['bandwidth'] / 1e9:.1f} GB/s the full layer's bytes "
-           f"{scale['cpu_full_us']:.1f} us, those of screening {scale['cpu_screening_us']:.1f} us", headings, rows)
-    yield "The slowest rank of this batch on the RTL", ("division", "candidates", "cycles", "by the curve"), [
+    yield f"{scale['channels']} channels of {scale['ranks']} ranks, {scale['batches']} batches", headings, rows
+    own = [(how, fetched, each["own"]["us"][f"with_{fetched}"]) for how, each in scale["divisions"].items()
+           for fetched in ("results", "log")]
+    yield "All ranks faster by, this batch", ("than", "us", *(
+        f"{how}, {'results' if fetched == 'results' else 'candidates'}" for how, fetched, _ in own)), [
+            (words, f"{scale[key]:.1f}", *(f"{scale[key] / time:.1f}" for _, _, time in own)) for key, words in (
+                ("one_rank_us", "one rank"),
+                ("cpu_full_us", f"full layer read at {scale['bandwidth'] / 1e9:.1f} GB/s"),
+                ("cpu_screening_us", "bytes of screening read so"))]
+    yield "The slowest rank of this batch", ("division", "candidates", "cycles", "by the curve"), [
         (each["division"], each["candidates"], each["cycles"], each["curve"]) for each in scale["checks"]]
 
 
@@ -135,26 +134,22 @@ def summary(record):
     lines = _what(record)
     for caption, headings, rows in tables(record):
         lines += ["", f"-- {caption}", *table(headings, rows)]
-    if record["run"]["cycles"] is not None:
-        times = record["run"]["timeline"]
-        lines += ["", f"-- Who works when: {BINS} parts of {times['cycles']} cycles; tenths, # all, . nothing"]
-        lines += [f"{words:13}{_strip(times[key])}" for key, words in UNITS.items()]
-        lines += ["", *NOTES]
+    times = record["run"]["timeline"]
+    lines += ["", f"-- Who works when: {BINS} parts of {times['cycles']} cycles; tenths, # all, . nothing"]
+    lines += [f"{words:13}{_strip(times[key])}" for key, words in UNITS.items()]
+    lines += ["", *NOTES]
     return "\n".join(lines) + "\n"
 
 
 def page(record):
     """The page as HTML text."""
     parts = [section("What this is", *map(prose, _what(record)), code(record["command"]))]
-    run = record["run"]
-    if run["cycles"] is not None:
-        times = run["timeline"]
-        step = times["cycles"] / BINS
-        chart = line_chart("Who works when", "cycles since the program began [cycles]", "share of the time [1]", {
-            words: [((place + 0.5) * step, share) for place, share in enumerate(times[key])]
-            for key, words in UNITS.items()})
-        counters = "Counters of the RTL, read by QUERY while it runs."
-        parts.append(section("Screener and Executor", figure(chart, counters), *map(prose, NOTES)))
+    times = record["run"]["timeline"]
+    chart = line_chart("Who works when", "cycles since the program began [cycles]", "share of the time [1]", {
+        words: [((place + 0.5) * times["cycles"] / BINS, share) for place, share in enumerate(times[key])]
+        for key, words in UNITS.items()})
+    source = "Counters of the RTL, read by QUERY while it runs." if record["how"] == "rtl" else "By the cycle model."
+    parts.append(section("Screener and Executor", figure(chart, source), *map(prose, NOTES)))
     parts.append(section("Figures", *(html_table(*each) for each in tables(record))))
     return document("Screening of an output layer on an ENMC rank", *parts)
 

@@ -6,11 +6,13 @@ import numpy as np
 
 from golden.enmc.compiler import Classifier, Program, accurate_program
 from golden.enmc.layout import Layout
+from golden.enmc.rank_timing import RankTiming
 from golden.enmc.screener_training import TrainedScreener, calibrated_threshold, train
 from golden.enmc.screening import above_threshold
 from resilin.enmc.rank_run import Mismatch, Session
 
-__all__ = ["Task", "check_layer", "curve_session", "full_session", "layer_session", "make_task", "timeline"]
+__all__ = ["Task", "check_layer", "curve_session", "full_session", "full_times", "layer_session", "make_task",
+           "timeline"]
 
 _NEVER = (1 << 31) - 1  # no score is above it
 
@@ -113,6 +115,14 @@ def full_session(weight, bias, hidden):
     setup = Classifier.limits([layout])
     program = Program(layout, accurate_program(layout), [], logged=False)
     return Session(image, layout.result_base, layout.end, setup, {"full": program})
+
+
+def full_times(classes, width, items, config):
+    """``golden.enmc.rank_timing.RankTimes`` of such a program, for a layer (classes, width)."""
+    layout = Layout(classes=classes, hidden=width, k=1, items=items)
+    model = RankTiming(config)
+    model.run(Classifier.limits([layout]))
+    return model.run(accurate_program(layout))
 
 
 def curve_session(task, counts):

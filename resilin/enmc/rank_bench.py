@@ -12,7 +12,7 @@ import pathlib
 import cocotb
 import numpy as np
 
-from golden.enmc.isa import Instruction
+from golden.enmc.isa import Instruction, decode
 from golden.enmc.timing import DdrTiming
 from hw.enmc.enmc_rank import EnmcRankConfig
 from resilin.enmc.rank_host import RankHost
@@ -49,8 +49,9 @@ class RankDriver:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankResult:
-    """What a program did: ``replies`` to its queries, ``cycles`` from its first instruction to the end of the last,
-    ``samples`` int64 (n, 5) of :data:`COUNTERS` while it ran, ``memory`` uint8 of what the logic may write to."""
+    """What a program did: ``replies`` to the queries at its end, ``cycles`` from its first instruction until the host
+    sees that it is done, ``samples`` int64 (n, 5) of :data:`COUNTERS` while it ran, ``memory`` uint8 of what the logic
+    may write to."""
 
     replies: list
     cycles: int
@@ -134,14 +135,17 @@ async def run_programs(dut):
 
 
 async def _run(driver, folder, program, session, every):
-    """A program, from the host's writes to the chips' memory."""
+    """A program, whose queries are its last instructions: from the host's writes to the chips' memory."""
     for part, address in enumerate(program["writes"]):
         driver.chips.load(address, np.load(folder / f"write-{program['place']}-{part}.npy"))
     answers, first = [], driver.bench.cycle
     sampling = cocotb.start_soon(_sample(driver, every, answers))
-    replies = await driver.host.run([Instruction(*each) for each in program["instructions"]])
+    instructions = [Instruction(*each) for each in program["instructions"]]
+    questions = sum(1 for each in instructions if decode(each).definition.register == "read")
+    await driver.host.run(instructions[:len(instructions) - questions])
     cycles = driver.bench.cycle - first
     sampling.cancel()
+    replies = await driver.host.run(instructions[len(instructions) - questions:])
     answers.append([driver.host.ask(name) for name in COUNTERS])
     await driver.host.drain()
     written = session["written"]

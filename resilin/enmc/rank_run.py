@@ -1,4 +1,4 @@
-"""Programs of a rank on the golden model and on the simulated RTL: every answer and every byte of the DRAM compared."""
+"""Programs of a rank on the golden model, the cycle model and the simulated RTL: every answer, every byte compared."""
 
 import dataclasses
 import functools
@@ -10,6 +10,7 @@ import numpy as np
 from golden.enmc.compiler import Results
 from golden.enmc.dram_controller import BURST
 from golden.enmc.enmc_rank import EnmcRank
+from golden.enmc.rank_timing import RankTimes, RankTiming
 from resilin.progress import followed
 
 __all__ = ["Mismatch", "RankRun", "Session", "compare_replies", "run_sessions"]
@@ -47,15 +48,20 @@ class Session:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankRun:
-    """A program's run: ``results`` (``golden.enmc.compiler.Results``), bursts ``reads`` and ``writes``; of the RTL
-    ``cycles`` from its first instruction to the last one's end, and ``samples`` of its counters while it ran, int64
-    (n, 5): cycles since the program's CLR, those in which the Screener, the Executor, both work, bursts read."""
+    """A program's run.
+
+    ``results`` (``golden.enmc.compiler.Results``), bursts ``reads`` and ``writes``, ``times`` of the cycle model.
+    Of the RTL, else of the model: ``cycles`` from its first instruction to the last one's end, and ``samples`` of its
+    counters while it ran, int64 (n, 5): cycles since it began (RTL: since its CLR), those in which the Screener, the
+    Executor, both work, bursts read. The RTL's cycles end some 30 later, when the host sees that the rank is done.
+    """
 
     results: Results
     reads: int
     writes: int
-    cycles: int | None = None
-    samples: np.ndarray | None = None
+    times: RankTimes
+    cycles: int
+    samples: np.ndarray
 
     @property
     def utilisation(self):
@@ -72,10 +78,11 @@ def run_sessions(sessions, config, *, rtl=True, preset=None, seed=1, simulator="
                  corrupt=0, progress=lambda line: None):
     """Run ``sessions``, name -> :class:`Session`, a reset before each: name -> (program's name -> :class:`RankRun`).
 
-    ``config``: a ``hw.enmc.enmc_rank.EnmcRankConfig``. ``rtl``: on the RTL too. ``every``: cycles between samples of
-    the counters. ``corrupt``: bits by which the first byte that is expected is changed, for tests of the comparison.
-    Raises :class:`Mismatch` at any difference, ``ValueError`` for a session that does not fit in the rank or reports
-    an error, and what ``simulate_component`` raises.
+    ``config``: a ``hw.enmc.enmc_rank.EnmcRankConfig``. ``rtl``: on the RTL too, else cycles are the cycle model's.
+    ``every``: cycles between samples of the counters. ``corrupt``: bits by which the first byte that is expected is
+    changed, for tests of the comparison. Raises :class:`Mismatch` at any difference of answers, bytes or bursts,
+    ``ValueError`` for a session that does not fit in the rank or reports an error, and what ``simulate_component``
+    raises.
     """
     for session in sessions.values():
         if session.end > BURST << config.row_bits + 11:
@@ -84,13 +91,15 @@ def run_sessions(sessions, config, *, rtl=True, preset=None, seed=1, simulator="
     found = [(None, None)] * len(sessions)
     if rtl:
         found = _simulate(sessions, config, preset, seed, simulator, timeout, every, progress)
-    return {name: _golden(name, session, config, theirs, last, corrupt, progress)
+    return {name: _golden(name, session, config, theirs, last, every, corrupt, progress)
             for (name, session), (theirs, last) in zip(sessions.items(), found, strict=True)}
 
 
-def _golden(title, session, config, found, last, corrupt, progress):
-    """The session on the golden rank, compared with the results ``found`` of the RTL, if there are any."""
+def _golden(title, session, config, found, last, every, corrupt, progress):
+    """The session on both models, compared with the results ``found`` of the RTL, if there are any."""
     progress(f"golden model: {title}")
+    model = RankTiming(config)
+    model.run(session.setup)
     golden = EnmcRank(config.row_bits)
     golden.memory.load(0, session.image.reshape(-1, BURST))
     golden.run(session.setup)
@@ -99,12 +108,16 @@ def _golden(title, session, config, found, last, corrupt, progress):
         for address, content in program.writes:
             golden.store(address, content)
         replies = golden.run(program.instructions)
-        bursts = golden.query("BURSTS")
-        run = RankRun(program.results(golden.fetch, replies), bursts & _LOW_32, bursts >> 32)
+        bursts, results = golden.query("BURSTS"), program.results(golden.fetch, replies)
+        times = model.run(program.instructions, results.candidates, bin_cycles=every)
+        if (times.bursts_read, times.bursts_written) != (bursts & _LOW_32, bursts >> 32):
+            raise Mismatch(f"program {title}, {name}: {times.bursts_read} bursts read, {times.bursts_written} written "
+                           f"by the cycle model, {bursts & _LOW_32}, {bursts >> 32} by the golden rank")
+        run = RankRun(results, times.bursts_read, times.bursts_written, times, times.cycles, _summed(times))
         expected.take()
         if found is not None:
             theirs = found[place]
-            compare_replies(f"{title}, {name}", replies, theirs.replies)
+            compare_replies(f"{title}, {name}", [*replies, bursts], [*theirs.replies, int(theirs.samples[-1, -1])])
             _compare(f"{title}, {name}", expected.bytes[session.written:], theirs.memory, session.written, corrupt)
             run = dataclasses.replace(run, cycles=theirs.cycles, samples=_counted(theirs.samples))
         runs[name] = run
@@ -124,6 +137,12 @@ class _Image:
     def take(self):
         for burst, content, _ in self._golden.memory.contents():
             self.bytes[burst * BURST:(burst + 1) * BURST] = content
+
+
+def _summed(times):
+    """The cycle model's timeline as samples at the ends of its bins."""
+    ends = np.minimum(np.arange(1, len(times.timeline) + 1) * times.bin_cycles, times.cycles)
+    return np.column_stack([ends, times.timeline[:, :4].cumsum(0)])
 
 
 def _counted(samples):

@@ -43,7 +43,7 @@ def add_arguments(parser):
     ranks.add_argument("--ranks", type=positive, default=8, metavar="N", help="of a channel (default: 8)")
     run_group = parser.add_argument_group("the run")
     run_group.add_argument("--no-rtl", dest="rtl", action="store_false",
-                           help="golden rank and agreement only: no cycles, no many ranks")
+                           help="golden rank, and cycles by the cycle model")
     run_group.add_argument("--no-study", dest="study", action="store_false", help="leave out the table of agreement")
     run_group.add_argument("--study-candidates", type=positive, metavar="N", action="append",
                            help="candidates of that table; may be given again (default: 128, 512, 2048 or 8, 32, 128)")
@@ -116,14 +116,14 @@ def _measure(args, config, tell):
                             probabilities=args.probabilities, tell=tell, **options)
     targets = evaluation.targets[places]
     run["answers"] = answers(task, runs["screening"].results, np.where(targets < len(task.weight), targets, -1))
-    scale = many_ranks(task, found, memory, run["cycles"]["both"], config, tell=tell, **options) if args.rtl else None
+    scale = many_ranks(task, found, memory, run["cycles"]["both"], config, rtl=args.rtl, tell=tell, **options)
     counts = found.sum(1)
     record = {
         "command": shlex.join(["resilin", "run", "classify", *_words(args)]), "model": args.model,
         "classes": len(task.weight), "hidden": weight.shape[1], "k": k, "projection": args.projection,
         "items": args.items, "wanted": wanted if args.threshold is None else None,
         "threshold": task.threshold / 65536, "places": places.tolist(), "vectors": len(found),
-        "training_vectors": len(loaded.training), "how": "rtl" if args.rtl else "golden", "seed": args.seed,
+        "training_vectors": len(loaded.training), "how": "rtl" if args.rtl else "model", "seed": args.seed,
         "config": config.to_dict(), "candidates": {"mean": float(counts.mean()), "most": int(counts.max()),
                                                    "most_95": int(np.quantile(counts, 0.95))},
         "run": run, "scale_out": scale, "study": None}
