@@ -31,6 +31,12 @@ REGISTERS = {
 }
 """Address of each register of an engine, by its name."""
 
+_BITS = dict.fromkeys(("blocks_y", "blocks_x", "groups", "step_y", "step_x", "tiles_y", "tiles_x", "out_groups",
+                       "chunks", "out_blocks_x"), 10)
+_BITS |= dict.fromkeys(("use_map", "use_order", "project", "merge_y", "merge_x"), 1)
+_BITS |= {"entries": 5, "chunk_groups": 4, "vector_lines": 8, "q_shift": 6}
+"""Width of a register that has less than 16 bits; masks have S, entries of the load table 24."""
+
 
 def entry_word(offset, dy, dx, slot):
     """The word of a load table's entry."""
@@ -65,7 +71,7 @@ class Registers:
         if name.startswith("entry"):
             bits = 24
         else:
-            bits = self._segment if "mask" in name else 16
+            bits = self._segment if "mask" in name else _BITS.get(name, 16)
         if not 0 <= data < 1 << bits:
             raise ValueError(f"{name} = {data:#x} is not allowed: {name} has {bits} bits")
         self._values[name] = data

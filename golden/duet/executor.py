@@ -136,7 +136,8 @@ class Executor:
                  Region.COLUMN_ID: sizes.rows * sizes.cols}[region]
         bits = {Region.OWNED: sizes.segment, Region.SETTINGS: 4 if index == 1 else 32}.get(region, 32)
         if index >= count:
-            raise ValueError(f"address = {address:#x} is not allowed: region {region.name} has indices 0 to {count - 1}")
+            raise ValueError(f"address = {address:#x} is not allowed: region {region.name} has indices 0 to "
+                             f"{count - 1}")
         self._words[region, index] = int(check_range(f"word {index} of region {region.name}", data, bits, signed=False))
         self._known = {}
 

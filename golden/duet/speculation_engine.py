@@ -70,12 +70,13 @@ class SpeculationEngine:
 
     def _check(self, word):
         """Ranges that the Speculator's page gives; its golden model refuses what does not fit in a buffer."""
-        log = self._sizes.segment.bit_length() - 1
-        ranges = {"passes": (1, self._sizes.max_passes)}
+        sizes, log = self._sizes, self._sizes.segment.bit_length() - 1
+        sum_bits = (sizes.line_words * sizes.max_passes - 1).bit_length() + sizes.speculator.bits
+        ranges = {"gate": (0, 1), "passes": (1, sizes.max_passes), "p_shift": (0, sum_bits - 1)}
         if not word["gate"]:
-            height, width = self._sizes.segment >> word["block_width"], 1 << word["block_width"]
-            ranges |= {"block_width": (0, log), "tile_width": (0, log), "stride_y": (1, 7), "stride_x": (1, 7),
-                       "origin_y": (0, 2 * height - 1), "origin_x": (0, 2 * width - 1)}
+            height, width = sizes.segment >> word["block_width"], 1 << word["block_width"]
+            ranges |= {"keep_order": (0, 1), "block_width": (0, log), "tile_width": (0, log), "stride_y": (1, 7),
+                       "stride_x": (1, 7), "origin_y": (0, 2 * height - 1), "origin_x": (0, 2 * width - 1)}
         for name, (least, most) in ranges.items():
             if not least <= word[name] <= most:
                 raise ValueError(f"{name} = {word[name]} is not allowed: {name} must be from {least} to {most}")

@@ -310,8 +310,12 @@ def changed(program, engine, address, data):
 
 @pytest.mark.parametrize("engine, address, data, match", [
     (Engine.SPEC, 4, 31, "k_rows"), (Engine.SPEC, 2, 9, "passes = 9"), (Engine.SPEC, 10, 4, "origin_y = 4"),
+    (Engine.SPEC, 5, 10, "p_shift = 10"), (Engine.SPEC, 12, 2, "keep_order = 2"), (Engine.SPEC, 0, 2, "gate = 2"),
+    (Engine.SPEC, 0x8015, 2, "project = 0x2 .* 1 bits"), (Engine.EXEC, 0x8002, 1024, "blocks_x = 0x400 .* 10 bits"),
+    (Engine.EXEC, 0x8014, 16, "chunk_groups = 0x10 .* 4 bits"), (Engine.EXEC, 0x801a, 2, "merge_y = 0x2"),
     (Engine.SPEC, 0x8003, 3, "groups = 3"), (Engine.SPEC, 14, 1, "unused = 1"),
-    (Engine.SPEC, 0x8006, 17, "entries = 17"), (Engine.SPEC, 0x800e, 33, "n = 33"), (Engine.SPEC, 0x800e, 0, "n = 0"),
+    (Engine.SPEC, 0x8006, 17, "entries = 17"), (Engine.SPEC, 0x800f, 16, "tile_mask = 0x10"),
+    (Engine.SPEC, 0x800e, 33, "n = 33"), (Engine.SPEC, 0x800e, 0, "n = 0"),
     (Engine.SPEC, 0x8011, 256, "threshold = 0x100"), (Engine.SPEC, 0x8013, 510, "weight_base = 510"),
     (Engine.EXEC, 0x8004, 0, "step_y = 0"), (Engine.EXEC, 0x8013, 0, "chunks = 0"),
     (Engine.EXEC, 0x8016, 4, "weight_lines = 4"), (Engine.EXEC, 0x800e, 3, "order"),

@@ -82,7 +82,8 @@ def test_greatest_sum():
     ({"program": [[16, 0, 0]]}, "i from 16 to 16 is not allowed: i must be from 0 to 15"),
     ({"program": [[0, 8, 0]]}, "w must be from 0 to 7"), ({"program": [[0, 0, 4]]}, "o must be from 0 to 3"),
     ({"program": [[0, 0, -1]]}, "o must be"), ({"program": [0]}, "program has shape"),
-    ({"tag": [True, True]}, "tag has 2 bits"), ({"tag": [2]}, "tag holds 2"), ({"inputs": np.zeros(15, int)}, "inputs has 15 words"),
+    ({"tag": [True, True]}, "tag has 2 bits"), ({"tag": [2]}, "tag holds 2"),
+    ({"inputs": np.zeros(15, int)}, "inputs has 15 words"),
     ({"psums": np.full(4, 1 << 43)}, "psums holds"),
 ])
 def test_refuses(change, message):
