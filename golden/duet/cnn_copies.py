@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from golden.duet.cnn_plan import MOST_LEAD
 from golden.duet.command import Command, CopyOp, Engine
 from golden.duet.program import DramImage
 from golden.duet.strips import line_runs
@@ -15,7 +16,8 @@ _LOAD_CYCLES, _STORE_CYCLES = 8, 10  # of a line of the DRAM, about
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-    """A command and what it brings, for those who wait: ("in", job, row of blocks), ("buffers", layer), or None."""
+    """A command and what it brings, for those who wait: ("in", job, row of blocks), ("buffers", layer),
+    ("weights", layer, part), or None."""
 
     command: Command
     brings: tuple | None = None
@@ -73,10 +75,8 @@ class Copies:
         copies += [] if first else stores
         for job in jobs[time + 1:time + 2]:
             copies += self._clear(job)  # its place can be that of what is stored
-            if job.strip_number == 0:
-                lines = job.layer.row_lines
-                copies.append(Copy(_load(self._weights[job.layer.number] + job.first * lines,
-                                         self._plan.weight_line(job), job.n * lines)))
+        for job in jobs[time + 1:time + 1 + MOST_LEAD]:
+            copies += self._load_weights(job, time)
         return copies
 
     def loads(self, job):
@@ -112,6 +112,19 @@ class Copies:
         for row, lines in enumerate(rows):
             for source, place, count in line_runs(lines, row * len(lines) + np.arange(len(lines))):
                 yield Copy(_load(region + source, line + place, count, maps=maps + place), ("in", job.number, row))
+
+    def _load_weights(self, job, time):
+        """The piece of a part's weights that is loaded at a time; at the beginning all that should be there."""
+        lead = self._plan.lead(job)
+        if job.strip_number == 0 and job.number - lead <= time:
+            lines = job.n * job.layer.row_lines
+            pieces = [lines * k // lead for k in range(lead + 1)]
+            place = time - (job.number - lead)
+            first, end = pieces[0 if time == -1 else place], pieces[place + 1]
+            if end > first:
+                source = self._weights[job.layer.number] + job.first * job.layer.row_lines
+                yield Copy(_load(source + first, self._plan.weight_line(job) + first, end - first),
+                           ("weights", job.layer.number, job.part))
 
     def _store(self, job):
         """The result of a job, if it goes to the DRAM, and its maps, if they are wanted."""

@@ -5,7 +5,7 @@ loads what job t + 1 needs.
 """
 
 from golden.duet.allocation import Item
-from golden.duet.cnn_plan import weights_name
+from golden.duet.cnn_plan import weights_lead, weights_name
 from golden.duet.layer_commands import order_lines
 
 __all__ = ["between_items", "layer_items"]
@@ -28,17 +28,19 @@ def between_items(layers, begins):
     return data, maps
 
 
-def layer_items(layer, sizes, turns):
+def layer_items(layer, sizes, turns, before):
     """What else the jobs of a layer need, likewise, with times from its first job on.
 
-    ``turns``: kind -> places that jobs of a layer in strips have in turn. Every second part's weights are ``high``.
+    ``turns``: kind -> places that jobs of a layer in strips have in turn; ``before``: the layer before, or None. Every
+    second part's weights are ``high``.
     """
     data, maps, (strips, count) = [], [], (layer.grid.sizes, layer.grid.count)
     if layer.speculation:
         data.append(Item(f"speculator[{layer.number}]", sum(layer.buffer_lines), -1, -1))
     for part, (_, n) in enumerate(layer.parts):
         first = part * count
-        data.append(Item(weights_name(layer, part), n * layer.row_lines, first - 1, first + count - 1, part % 2 == 1))
+        data.append(Item(weights_name(layer, part), n * layer.row_lines, first - weights_lead(layer, part, before),
+                         first + count - 1, part % 2 == 1))
     groups = [-(-n // sizes.cols) for _, n in layer.parts]
     orders = [order_lines(sizes, n) for _, n in layer.parts]
     kinds = []

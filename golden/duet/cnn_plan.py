@@ -12,8 +12,10 @@ from golden.duet.mapping import ConvMapping
 from golden.duet.speculator_mapping import SpeculatorMapping
 from golden.duet.strips import Grid, Strip
 
-__all__ = ["Job", "Plan", "PlannedLayer", "weights_name"]
+__all__ = ["MOST_LEAD", "Job", "Plan", "PlannedLayer", "weights_lead", "weights_name"]
 
+MOST_LEAD = 4
+"""Jobs in which a part's weights are loaded, at most."""
 _LOAD_CYCLES = 2  # that a line of input costs, which is loaded while others are computed
 _JOB_CYCLES = 500  # that a job costs: its configuration, beginning and end
 _PART_COST = 0.05  # of a layer's cycles that a part more costs: channels are sorted in it, tiles projected again
@@ -119,6 +121,11 @@ class Plan:
         """First map line of a job's ``kind``: "in", "out", "omap" (0 where it has none)."""
         return self.maps.get(self._name(kind, job, "map"), 0)
 
+    def lead(self, job):
+        """Jobs before this one, the first of its part, in which its weights are loaded."""
+        number = job.layer.number
+        return weights_lead(job.layer, job.part, self.layers[number - 1] if number else None)
+
     def weight_line(self, job):
         """First line of a job's weights."""
         return self.data[weights_name(job.layer, job.part)]
@@ -137,3 +144,10 @@ class Plan:
 def weights_name(layer, part):
     """The name of the place of a part's weights."""
     return f"weights[{layer.number}.{part}]"
+
+
+def weights_lead(layer, part, before):
+    """Jobs before a part's first one in which its weights are loaded, a piece in each, while the part before, of the
+    layer or of the one ``before`` it, is computed."""
+    previous = layer if part else before
+    return min(MOST_LEAD, previous.grid.count) if previous else 1

@@ -158,9 +158,10 @@ class _Planner:
 
     def layer_facts(self, layer):
         """The :class:`_Facts` of a layer as it is divided."""
-        key = layer.number, self.chosen[layer.number]
+        before = self.layers[layer.number - 1] if layer.number else None
+        key = layer.number, self.chosen[layer.number], before and before.grid.count
         if key not in self.known:
-            items = layer_items(layer, self.sizes, self.turns)
+            items = layer_items(layer, self.sizes, self.turns, before)
             self.known[key] = _Facts(items, _spans(items), layer.cost(), layer.jobs)
         return self.known[key]
 

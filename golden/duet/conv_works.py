@@ -39,11 +39,16 @@ def conv_works(program, inputs, masks):
 
 
 def _spec_works(job):
-    """(lines, n, layer) of each of SPEC's tiles of a job."""
+    """(inside, n, layer) of each of SPEC's tiles of a job."""
     speculation = job.layer.speculation
     if speculation is None:
         return []
-    return [(len(speculation.load_table) * job.mapping.in_map.groups, job.n, speculation.layer)] * job.strip.tiles
+    entries, groups = len(speculation.load_table), job.mapping.in_map.groups
+    return [(_inside(job.mapping, tile)[:entries] * groups, job.n, speculation.layer) for tile in job.mapping.tiles()]
+
+
+def _inside(mapping, tile):
+    return tuple(line is not None for line, _ in mapping.loads(tile, 0))
 
 
 def _exec_works(program, job, image, mask, imaps):
@@ -70,7 +75,8 @@ def _exec_works(program, job, image, mask, imaps):
             (wanted.shape[1], mapping.chunks * mapping.sizes.cols), np.float32)
         counts = (wanted @ imap).astype(np.int64).reshape(job.n, mapping.chunks, -1).swapaxes(0, 1)
         steps = [_step(omaps[at:at + rows], counts[:, at:at + rows], rows) for at in range(0, job.n, rows)]
-        found.append(ExecWork(steps, len(mapping.load_table), mapping.weight_lines, ordered, False))
+        found.append(ExecWork(steps, _inside(mapping, tile), mapping.weight_lines, speculation is not None, ordered,
+                              False))
     return found
 
 

@@ -67,7 +67,7 @@ class ExecutionCycles:
             else:
                 at += 1
             for _ in range(step.rows):
-                at = (yield from self._ports.fetch(1, Fetch(at, "OMAP", map_=True))) + 1
+                at = (yield from self._ports.fetch(1, Fetch(at, "OMAP", map_=work.mapped))) + 1
             at += 2
             at = yield from self._chunks(command, work, step, at, index == len(work.steps) - 1, False)
         return at
@@ -88,8 +88,8 @@ class ExecutionCycles:
         chunks = len(step.counts)
         for chunk, counts in enumerate(step.counts):
             if step.active:
-                for _ in range(work.inputs):
-                    at = (yield from self._ports.fetch(1, Fetch(at, "INPUT", data=True, map_=not gate))) + 1
+                for inside in work.inside:
+                    at = (yield from self._ports.fetch(1, Fetch(at, "INPUT", inside, inside and not gate))) + 1
                 for _ in range(step.active * work.weight_lines):
                     at = (yield from self._ports.fetch(1, Fetch(at, "WEIGHT", data=True))) + 1
             last = chunk == chunks - 1

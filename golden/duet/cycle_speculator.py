@@ -47,7 +47,7 @@ class SpeculationCycles:
     def _job(self, command, work, timing, at):
         tile, loaded = command.op == WorkOp.TILE, None
         at += SETUP if tile else 0
-        if work.lines:
+        if work.inside:
             rows = work.layer.passes if work.layer.gate else 4 * work.layer.groups
             room = 1 if rows > self._machine.speculator.activation_rows // 2 else 2
             yield at, Order.LATE
@@ -56,8 +56,8 @@ class SpeculationCycles:
                 at = max(at, (yield self._released))
             self._held += 1
             at += 1
-            for _ in range(work.lines):
-                fetch = Fetch(at, "speculator", data=True)
+            for inside in work.inside:
+                fetch = Fetch(at, "speculator", data=inside)
                 at = (yield from self._ports.fetch(0, fetch)) + 1
             loaded = yield fetch.taken
         else:

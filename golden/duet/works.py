@@ -28,22 +28,28 @@ class StepWork:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExecWork:
-    """A tile or a gate: its steps; lines of inputs and of a row's weights in a chunk; whether its order is fetched, and
-    whether sigmoid or tanh follows."""
+    """A tile or a gate: its steps; of each line of inputs in a chunk whether it is ``inside`` of the image; lines of a
+    row's weights in a chunk; whether its map is fetched, its order, and whether sigmoid or tanh follows."""
 
     steps: list
-    inputs: int
+    inside: tuple
     weight_lines: int
+    mapped: bool
     ordered: bool
     curved: bool
+
+    @property
+    def inputs(self):
+        """Lines of inputs in a chunk."""
+        return len(self.inside)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpecWork:
-    """A tile or a gate: ``lines`` sent (0: projected before), ``n`` channels, the ``layer``; ``fresh``: the first job
-    after the Speculator was configured."""
+    """A tile or a gate: of each line sent whether it is ``inside`` of the image (none: projected before), ``n``
+    channels, the ``layer``; ``fresh``: the first job after the Speculator was configured."""
 
-    lines: int
+    inside: tuple
     n: int
     layer: Layer
     fresh: bool
@@ -110,15 +116,22 @@ class Recorder(DuetAccelerator):
         elif command.engine == Engine.EXEC and command.op != WorkOp.CONFIG:
             registers, tile = engine._registers, command.op == WorkOp.TILE
             function = Function(engine.executor.configuration().function)
+            inside = _inside(registers, command) if tile else (True,) * registers["chunk_groups"]
             self.works[number] = ExecWork(
-                engine.steps, registers["entries" if tile else "chunk_groups"], registers["weight_lines"],
+                engine.steps, inside, registers["weight_lines"], bool(tile and registers["use_map"]),
                 bool(tile and registers["use_order"]), function in (Function.SIGMOID, Function.TANH))
         elif command.engine == Engine.SPEC and command.op == WorkOp.CONFIG:
             self._fresh |= command.b < FIRST_REGISTER
         elif command.engine == Engine.SPEC and command.op != WorkOp.FILL:
             registers, tile = engine._registers, command.op == WorkOp.TILE
-            lines = 0
+            inside = ()
             if registers["project"]:
-                lines = registers["entries"] * engine._layer.groups if tile else registers["vector_lines"]
-            self.works[number] = SpecWork(lines, registers["n"], engine._layer, self._fresh)
+                inside = (_inside(registers, command) * engine._layer.groups if tile
+                          else (True,) * registers["vector_lines"])
+            self.works[number] = SpecWork(inside, registers["n"], engine._layer, self._fresh)
             self._fresh = False
+
+
+def _inside(registers, command):
+    """Of each line that a tile loads of a group whether it is inside of the image."""
+    return tuple(load.line is not None for load in registers.loads(command.b, command.c))

@@ -86,6 +86,35 @@ async def parted_layers(dut, mode):
 
 
 @cocotb.test()
+@cocotb.parametrize(mode=[mode.name for mode in Mode])
+async def layers_in_strips(dut, mode):
+    """Layers that do not fit in the GlobalBuffer: strips and their halo through the DRAM; cycles too."""
+    h = Harness(dut)
+    await h.begin()
+    await h.timed(strips(h, mode))
+    await h.bench.finish()
+
+
+@cocotb.test()
+async def stalled_strips(dut):
+    """The same while the streams pause."""
+    h = Harness(dut)
+    await h.begin(0.4)
+    await h.program(strips(h, "DUET", store_maps=True))
+    await h.bench.finish()
+
+
+def strips(h, mode, **options):
+    """The program of random layers of which one at least is in strips, on a machine of less room."""
+    sizes = dataclasses.replace(h.sizes, lines=200, map_lines=90)
+    layers, image = network(int(h.rng.integers(1000)), sizes, (3, 7, int(h.rng.integers(12, 17))),
+                            dict(out_channels=5, padding=1, pooling=(2, 1)), dict(out_channels=12, padding=1))
+    program = cnn_program(layers, image, sizes, Mode[mode], **options)
+    assert max(map(max, program.strips)) > 1
+    return dataclasses.replace(program, sizes=h.sizes)
+
+
+@cocotb.test()
 async def cycles(dut):
     """Every command of every engine ends in the cycle that the cycle model says."""
     h = Harness(dut)
@@ -133,7 +162,7 @@ async def nothing_to_fetch(dut):
 
 @cocotb.test()
 async def full_counter_of_tokens(dut):
-    """255 tokens wait for their taker; the giver of one more is held up until one is taken. The own bit means nothing."""
+    """255 tokens wait for their taker; the giver of one more is held up until one is taken. Own bits mean nothing."""
     h = Harness(dut)
     await h.begin()
     dram = np.zeros((100, h.sizes.line_words), int)
