@@ -89,6 +89,9 @@ def one_rank(task, config, sizes, *, rtl, probabilities, tell, **options):
         "utilisation": {"both": first.utilisation, "alone": runs["alone"].utilisation,
                         "candidates": runs["candidates"].utilisation,
                         "full": (whole["full"].bursts_read + whole["full"].bursts_written) / whole["full"].cycles},
+        "activates": {name: runs[program].times.activates for name, program in (
+            ("both", "screening"), ("alone", "alone"), ("candidates", "candidates"))}
+        | {"full": whole["full"].activates},
         "busy": dict(zip(("screener", "executor", "overlap"), first.busy)),
         "timeline": {"cycles": int(first.samples[-1, 0]),
                      **dict(zip(("screener", "executor", "overlap", "reads"),

@@ -79,8 +79,8 @@ def _cycle_tables(run):
         rows.append(("screening with softmax", cycles["probabilities"]))
     yield "Parts", ("what", "cycles", "of screening"), [
         (words, number, _share(number / cycles["both"])) for words, number in rows]
-    yield "Data bus in use", ("program", "share of its peak"), [
-        (words, _share(run["utilisation"][key])) for key, words in (
+    yield "Data bus", ("program", "share of its peak", "rows opened (cycle model)"), [
+        (words, _share(run["utilisation"][key]), run["activates"][key]) for key, words in (
             ("both", "screening"), ("alone", "screening, no candidates"), ("candidates", "candidates alone"),
             ("full", "full classification"))]
 
