@@ -1,0 +1,77 @@
+"""Plans of stacks of convolutions: no two things have the same line at a time; no more is divided than must be."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from golden.duet.cnn_lifetimes import between_items, layer_items
+from golden.duet.cnn_plan import PlannedLayer, weights_lead
+from golden.duet.cnn_planner import make_plan
+from golden.duet.mapping import map_conv
+from golden.duet.speculator_mapping import map_speculation
+from tests.duet.network_programs import SMALL, network
+
+LAYERS = (dict(out_channels=5, padding=1, pooling=2), dict(out_channels=12, padding=1), dict(out_channels=3, kernel=1))
+
+
+def planned(sizes, **options):
+    layers, _ = network(2, sizes, (3, 9, 18), *LAYERS)
+    found = []
+    for number, given in enumerate(layers):
+        mapping = map_conv(given.layer, sizes.executor)
+        speculation = map_speculation(mapping, given.speculation, sizes, keep_order=False) if number else None
+        found.append(PlannedLayer(number, mapping, given.parameters, speculation))
+    return make_plan(found, sizes, **options)
+
+
+def room(lines, map_lines):
+    return dataclasses.replace(SMALL, lines=lines, map_lines=map_lines)
+
+
+@pytest.mark.parametrize("lines, map_lines", [(2000, 2000), (300, 110), (240, 110), (200, 90)])
+def test_places_do_not_overlap(lines, map_lines):
+    plan = planned(room(lines, map_lines))
+    begins = [*plan.begins, len(plan.jobs)]
+    items = [list(memory) for memory in between_items(plan.layers, begins)]
+    for layer, before in zip(plan.layers, [None, *plan.layers]):
+        for memory, found in enumerate(layer_items(layer, SMALL, plan.turns, before)):
+            items[memory] += [dataclasses.replace(item, first=item.first + begins[layer.number],
+                                                  last=item.last + begins[layer.number]) for item in found]
+    for memory, places, most in zip(items, (plan.data, plan.maps), (lines, map_lines)):
+        assert {item.name for item in memory} == places.keys()
+        assert all(0 <= places[item.name] <= most - item.count for item in memory)
+        for one, other in itertools.combinations(memory, 2):
+            if max(0, one.first) <= max(0, other.last) and max(0, other.first) <= max(0, one.last):
+                begin = max(places[one.name], places[other.name])
+                assert begin >= min(places[one.name] + one.count, places[other.name] + other.count)
+
+
+def test_no_more_is_divided_than_must_be():
+    plans = [planned(room(lines, map_lines)) for lines, map_lines in ((2000, 2000), (2000, 110), (300, 110), (200, 90))]
+    assert all(layer.whole and len(layer.parts) == 1 for layer in plans[0].layers) and len(plans[0].jobs) == 3
+    assert plans[0].kept == [False, True, True, False]
+    costs = [sum(layer.cost() for layer in plan.layers) for plan in plans]
+    assert costs == sorted(costs) and costs[0] < costs[-1]
+    for plan in plans:
+        for layer in plan.layers:
+            jobs = [job for job in plan.jobs if job.layer is layer]
+            assert [job.place for job in jobs] == list(range(layer.jobs)) and jobs[-1].last
+            assert sum(job.n * job.strip.tiles for job in jobs) == layer.tiles * layer.mapping.outputs
+
+
+def test_weights_are_early_while_there_are_jobs():
+    """A piece a job of the part before, four at most; one job where the layer before is whole."""
+    plan = planned(room(200, 90))
+    first, second, _ = plan.layers
+    assert weights_lead(first, 0, None) == 1
+    assert weights_lead(second, 0, first) == min(4, first.grid.count) > 1
+    whole = planned(room(2000, 2000)).layers
+    assert weights_lead(whole[1], 0, whole[0]) == 1
+
+
+def test_refused():
+    with pytest.raises(ValueError, match="the GlobalBuffer has 60 lines, too few"):
+        planned(room(60, 2000))
+    with pytest.raises(ValueError, match="map memory has 20 lines, too few"):
+        planned(room(2000, 20))
