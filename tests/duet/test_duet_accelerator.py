@@ -21,6 +21,7 @@ from sim.coverage import Coverage, NotCovered, merge
 from .accelerator_programs import PROGRAMS, gate
 from .bench_duet_accelerator import POINTS, Harness, coverage
 from .network_programs import network, random_cell
+from .random_programs import random_program
 
 #: Address of a job's threshold among the registers of SPEC.
 THRESHOLD = 0x8011
@@ -145,6 +146,16 @@ async def cycles(dut):
 
 
 @cocotb.test()
+async def random_programs(dut):
+    """Networks, cells and gates of any size: results and the cycle of every command."""
+    h = Harness(dut)
+    await h.begin()
+    for _ in range(h.ctx.options.get("programs", 6)):
+        await h.timed(random_program(h.rng, h.sizes))
+    await h.bench.finish()
+
+
+@cocotb.test()
 async def nothing_to_fetch(dut):
     """A gate none of whose neurons is sensitive."""
     h = Harness(dut)
@@ -197,6 +208,12 @@ async def reset_in_work(dut):
 
 def test_bit_exact_and_covered():
     merge("duet_accelerator", POINTS, [simulate("duet_accelerator", preset="small", seed=1, timeout=1200)]).check()
+
+
+@pytest.mark.slow
+def test_many_random_programs():
+    simulate("duet_accelerator", preset="small", seed=5, options={"programs": 80}, testcase="random_programs",
+             timeout=3600)
 
 
 @pytest.mark.slow
