@@ -32,8 +32,6 @@ class HostTiming:
 
     def step(self, now, waiting):
         """The instruction that is on the pins in cycle ``now``, or ``None``; ``waiting``: STATUS' number of them."""
-        if not self._program:
-            return None
         if self._sampled_at is None:
             if self._room:
                 self._room -= 1

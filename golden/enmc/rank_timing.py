@@ -171,10 +171,9 @@ class RankTiming:
                 return generator.span is None
             return not executor_busy and offered is None
 
-        rest = not controller.waits and not controller.wanted and flags.memory_idle and controller.quiet(flags)
-        waiting = controller.waiting if hosted else 0
+        rest = not controller.wanted and flags.memory_idle and not controller.waits and controller.quiet(flags)
+        instruction = self._host.step(now, controller.waiting) if hosted and not self._host.idle else None
         kind, job, memory_job, flush = decision = controller.decide(flags, takes)
-        instruction = self._host.step(now, waiting) if hosted else None
         controller.step(now, instruction, flags, decision)
 
         # The units.
