@@ -110,7 +110,7 @@ class CandidateFetch(wiring.Component):
             m.d.sync += self.requests.valid.eq(0)
         self._arrive(m, arriving)
         if self.assertions:
-            self._assertions(m, arriving, request & ~begins)
+            self._assertions(m, arriving)
         return m
 
     def _arrive(self, m, arriving):
@@ -131,11 +131,10 @@ class CandidateFetch(wiring.Component):
             m.d.sync += [feature.eq(1), start.eq(start + now.count)]
         m.d.sync += whole.eq(whole + arriving.o.ready - (self.tiles.valid & self.tiles.ready))
 
-    def _assertions(self, m, arriving, goes_on):
-        job, word, op, slot, count = self.source.p, Signal(5), Signal(1), Signal(2), Signal(5)
+    def _assertions(self, m, arriving):
+        job, slot, count = self.source.p, Signal(2), Signal(5)
         with m.If(self.source.valid & self.source.ready):
-            m.d.sync += [op.eq(job.op), slot.eq(Mux(job.op == CandidateOp.LOAD_FEATURE, 0, slot + 1)),
-                         count.eq(job.count)]
+            m.d.sync += [slot.eq(Mux(job.op == CandidateOp.LOAD_FEATURE, 0, slot + 1)), count.eq(job.count)]
         with m.If(self.source.valid):
             m.d.sync += [
                 Assert((job.count != 0) & (job.count <= self.tile_words), "count is not 1 to tile_words"),

@@ -58,7 +58,8 @@ class ExecutorDatapath(wiring.Component):
         chosen = Signal(Operation, reset_less=True)
         m.d.sync += [valid.eq(self.issued), chosen.eq(self.operation)]
         with m.If(~self.issued):
-            m.d.sync += [chosen.operands.slot.eq(self.psum_slot), chosen.visible.eq(1), chosen.blank.eq(0)]
+            m.d.sync += [chosen.operands.slot.eq(Mux(self.run, run.next_slot, self.psum_slot)), chosen.visible.eq(1),
+                         chosen.blank.eq(0)]
         scale = Signal(32, reset_less=True)
         factor, term = Signal(32), Signal(32)
         factors = {FactorConstant.ONE: ONE, FactorConstant.TWO: TWO, FactorConstant.SCALE: scale}
@@ -105,10 +106,6 @@ class ExecutorDatapath(wiring.Component):
                 lane.load_value.eq(Mux(self.load, self.load_data.word_select(index, 32),
                                        lanes[index % self.function_lanes].answer.payload)),
             ]
-        with m.If(run.run):
-            m.d.comb += [lane.operands.slot.eq(run.request_slot) for lane in lanes]
-            m.d.comb += [lane.visible.eq(1) for lane in lanes]
-            m.d.comb += [lane.blank.eq(0) for lane in lanes]
         if self.assertions:
             with m.If(self.issued):
                 m.d.sync += Assert(self.ready & ~self.run, "an operation too early")
@@ -120,10 +117,10 @@ class ExecutorDatapath(wiring.Component):
         first, units = lanes[0], lanes[:self.function_lanes]
         words = data.ArrayLayout(32 * self.function_lanes, LANES // self.function_lanes)
         part = Signal(32 * self.function_lanes)
-        running, limit, base = Signal(), Signal.like(self.limit), Signal.like(self.base)
-        m.d.sync += [running.eq(self.run & ~run.done), limit.eq(self.limit), base.eq(self.base)]
+        running, limit = Signal(), Signal.like(self.limit)
+        m.d.sync += [running.eq(self.run & ~run.done), limit.eq(self.limit)]
         m.d.comb += [
-            run.run.eq(running), run.limit.eq(limit), run.base.eq(base), self.done.eq(run.done),
+            run.run.eq(running), run.limit.eq(limit), run.base.eq(self.base), self.done.eq(run.done),
             run.request_ready.eq(first.request.ready), run.answer_valid.eq(first.answer.valid),
             part.eq(data.View(words, self.psum)[run.request_part]),
         ]

@@ -2,7 +2,7 @@
 
 import math
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,9 +22,9 @@ class FunctionRun(wiring.Component):
 
     Members
     -------
-    run: In; limit: In, 1 to 64; base: In, slot of element 0
-    request_valid: Out, request_ready: In: the units are asked for elements of ``request_slot``, numbers
-        ``request_part`` * ``lanes`` and up
+    run: In; limit: In, 1 to 64; base: In, slot of element 0, in the cycle before ``run`` becomes 1
+    request_valid: Out, request_ready: In: the units are asked for elements of the slot that was ``next_slot`` in the
+        cycle before, numbers ``request_part`` * ``lanes`` and up
     answer_valid: In: results are there; ``write`` (Out, a bit a lane) tells which lanes they go to, ``write_slot``
         to which slot
     done: Out, the last results are there
@@ -34,7 +34,7 @@ class FunctionRun(wiring.Component):
         self.lanes = lanes
         super().__init__({
             "run": In(1), "limit": In(range(65)), "base": In(3),
-            "request_valid": Out(1), "request_ready": In(1), "request_slot": Out(3),
+            "request_valid": Out(1), "request_ready": In(1), "next_slot": Out(3),
             "request_part": Out(range(LANES // lanes)),
             "answer_valid": In(1), "write": Out(LANES), "write_slot": Out(3), "done": Out(1),
         })
@@ -50,18 +50,22 @@ class FunctionRun(wiring.Component):
         m.d.comb += [
             steps.eq((self.limit + self.lanes - 1) >> lane_bits),
             self.request_valid.eq(self.run & (sent != steps)),
-            self.request_slot.eq(self.base + (sent >> part_bits)),
-            self.request_part.eq(sent[:part_bits]),
-            self.write_slot.eq(self.base + (got >> part_bits)),
-            part.eq(got[:part_bits]),
+            self.request_part.eq(sent[:part_bits]), part.eq(got[:part_bits]),
             self.done.eq(self.run & self.answer_valid & (got + 1 == steps)),
         ]
         inside = [((got << lane_bits) + lane) < self.limit for lane in range(self.lanes)]
         m.d.comb += self.write.eq(Cat(
             self.run & self.answer_valid & (part == lane // self.lanes) & inside[lane % self.lanes]
             for lane in range(LANES)))
+        slot = Signal.like(self.next_slot)
+        sends = self.request_valid & self.request_ready
+        slot_ends, write_ends = (count[:part_bits].all() if part_bits else Const(1) for count in (sent, got))
+        m.d.sync += slot.eq(self.next_slot)
         with m.If(~self.run | self.done):
-            m.d.sync += [sent.eq(0), got.eq(0)]
+            m.d.comb += self.next_slot.eq(self.base)
+            m.d.sync += [sent.eq(0), got.eq(0), self.write_slot.eq(self.base)]
         with m.Else():
-            m.d.sync += [sent.eq(sent + (self.request_valid & self.request_ready)), got.eq(got + self.answer_valid)]
+            m.d.comb += self.next_slot.eq(slot + (sends & slot_ends))
+            m.d.sync += [sent.eq(sent + sends), got.eq(got + self.answer_valid),
+                         self.write_slot.eq(self.write_slot + (self.answer_valid & write_ends))]
         return m

@@ -161,8 +161,8 @@ class Harness:
         self.boards[which.value].expect(word ^ self.corrupt)
 
     def write(self, driver, address):
-        item = {"address": address, "data": self.rng.getrandbits(512),
-                "mask": self.rng.choice([0, (1 << 64) - 1, 0xF << 4 * self.rng.randrange(16), self.rng.getrandbits(64)])}
+        masks = 0, (1 << 64) - 1, 0xF << 4 * self.rng.randrange(16), self.rng.getrandbits(64)
+        item = {"address": address, "data": self.rng.getrandbits(512), "mask": self.rng.choice(masks)}
         self.hit("all masks", item["mask"] == 0)
         driver.put(item)
         self.writes += 1
