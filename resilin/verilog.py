@@ -106,5 +106,5 @@ def block_files(block, config):
 
 
 def write_block(block, config, folder):
-    """Write ``<block>.v`` and ``<block>.json`` (configuration, ports, registers, enumerations) to a folder; their paths."""
+    """Write ``<block>.v`` and ``<block>.json`` (configuration, ports, registers, enumerations); return their paths."""
     return write_files(folder, block_files(block, config))
