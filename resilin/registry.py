@@ -103,7 +103,7 @@ BLOCKS = (
     Block("screener", "enmc", "Screener", "ScreenerConfig", "approximate scores of all classes, and the candidates"),
     Block("enmc_rank", "enmc", "EnmcRank", "EnmcRankConfig",
           "Screener, Executor and memory of a rank behind the host's DDR4 port",
-          asic_presets=("small", "fpga", "paper"), isa="resilin.enmc.isa_files"),
+          vectors=("host_traffic", "layers"), asic_presets=("small", "fpga", "paper"), isa="resilin.enmc.isa_files"),
 )
 
 

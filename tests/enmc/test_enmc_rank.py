@@ -62,7 +62,7 @@ async def rates(dut):
     classification, and takes fewer cycles."""
     h = Harness(dut)
     await h.begin()
-    classes, hidden, k = (2048, 576, 144) if h.ctx.preset == "paper" else (256, 160, 48)
+    classes, hidden, k = (2048, 576, 144) if h.size >= 1 << 24 else (256, 160, 48)
     layer, vectors = classifier(h.rng, classes, hidden, k, classes // 32)
     h.load(0, layer.image())
     await h.run(layer.setup(1))
