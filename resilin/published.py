@@ -56,7 +56,7 @@ class Match:
     blocks: our blocks that do this work together, each in its preset ``paper``
     kind: ``logic`` or ``memory``: which of the areas of our blocks counts, never both in one figure
     theirs, ours: the share of the line, and how often our blocks are meant
-    part: name of the instance in each block whose areas count; all of the block when empty
+    part: path of the instance in each block whose areas count; all of the block when empty
     """
 
     label: str
@@ -137,7 +137,9 @@ MACHINES = (
                  Match("activation buffer", "Activation Buffer", ("speculator",), "memory", part="activations"),
                  Match("projection buffer", "Projection Buffer", ("speculator",), "memory", part="matrix"),
                  Match("QDR input buffer", "QDR Input Buffer", ("speculator",), "memory", part="inputs"),
-                 Match("QDR weight buffer", "QDR Weight Buffer", ("speculator",), "memory", part="weights")),
+                 Match("QDR weight buffer", "QDR Weight Buffer", ("speculator",), "memory", part="weights"),
+                 Match("QDR output buffer (ours: segments of gates)", "QDR Output Buffer", ("speculator",), "memory",
+                       part="results.gate_output")),
         reference="Executor"),
     Machine(
         name="ENMC", source="thesis, Table 6.5 (.442 mm2; the text beside it says .388)", node_nm=28,

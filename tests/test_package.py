@@ -15,6 +15,7 @@ import pytest
 import resilin.package.vectors
 from golden.duet.command import Engine
 from golden.duet.engine_registers import REGISTERS, entry_word
+from golden.duet.executor_config import Region, address
 from golden.enmc import isa_table
 from hw.dota.lane_command import LaneCounter, LaneOp
 from resilin import cli, registry, verilog
@@ -313,7 +314,22 @@ def test_registers_are_those_of_the_golden_models():
     registers = describe("duet_accelerator")["registers"]
     for group, engine in (("spec", Engine.SPEC), ("exec", Engine.EXEC)):
         assert places(registers, group) == REGISTERS[engine]
-    assert places(registers, "executor").keys() >= {"length", "mode", "bias[0]", "column_id[7]"}
+    executor = places(registers, "executor")
+    assert [executor[name] for name in ("length", "mode", "shift", "bias_shift")] == [
+        address(Region.SETTINGS, index) for index in range(4)]
+    for region in Region:
+        name = region.name.lower()
+        assert region is Region.SETTINGS or executor[f"{name}[0]"] == address(region, 0)
+        assert region is Region.SETTINGS or executor[f"{name}[1]"] == address(region, 1)
+    # docs/duet/duet_accelerator.md, docs/duet/speculator.md
+    assert places(registers, "cell") == {"cell": 0, "segments": 1, **{f"source[{k}]": 2 + k for k in range(5)},
+                                         "h_line": 7, "c_line": 8, "h_segment": 9}
+    speculator = places(registers, "speculator")
+    assert {"gate": 0, "p_shift": 5, "keep_order": 12, "clear_counters": 13, "unused": 14, "thresholds[0]": 32,
+            "taps[0]": 64}.items() <= speculator.items()
+    widths = {row["name"]: row["width"] for row in registers if row["group"] == "exec"}
+    assert [widths[name] for name in ("act_line", "blocks_y", "entries", "mask", "entry", "use_map")] == [
+        16, 10, 5, 4, 24, 1]
     rank = {register["name"].upper(): register for register in describe("enmc_rank")["registers"]}
     assert rank == {row["name"].upper(): row for row in describe("enmc_controller")["registers"]}
     assert {name: row["address"] for name, row in rank.items()} == {

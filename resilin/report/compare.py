@@ -24,7 +24,8 @@ LIMITS = (
 def _below(path, part):
     """Whether a path belongs to the instance ``part``, or that is empty."""
     # Amaranth appends $ and a number to an instance's name that something else has, too.
-    return not part or path.split(".")[0].split("$")[0] == part
+    parts = part.split(".") if part else []
+    return [name.split("$")[0] for name in path.split(".")][:len(parts)] == parts
 
 
 def _memory(record, part):
