@@ -170,6 +170,9 @@ class Classifier:
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
             raise ValueError(f"weight has shape {weight.shape}, bias {bias.shape}: they must be (classes, d) and "
                              "(classes,)")
+        for name, values in (("weight", weight), ("bias", bias)):
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} has numbers that are not finite")
         self.weight, self.bias, self.base = weight, bias, base
         self._screener = self._threshold = None
 
@@ -216,7 +219,14 @@ class Classifier:
 
         ``accurate``: full classification of all classes on the same rank, without screening. ``probabilities``: softmax
         over the results, by the rank.
+
+        Raises ``ValueError`` for another shape or type, and for numbers that are not finite.
         """
+        width = self.weight.shape[1]
+        if hidden.ndim != 2 or hidden.shape[1] != width or hidden.dtype != np.float32:
+            raise ValueError(f"hidden has shape {hidden.shape} of {hidden.dtype}: it must be (n, {width}) of float32")
+        if not np.isfinite(hidden).all():
+            raise ValueError("hidden has numbers that are not finite")
         programs, first = [], 0
         for items in split(len(hidden), self.layout(1).k):
             part = hidden[first:first + items]

@@ -113,7 +113,9 @@ class TrainedScreener:
         return len(self.projection)
 
     def features(self, hidden):
-        """P (h - mu): float64 (n, k) of ``hidden`` (n, d)."""
+        """P (h - mu): float64 (n, k) of ``hidden`` (n, d). Raises ``ValueError`` for another shape."""
+        if hidden.ndim != 2 or hidden.shape[1] != len(self.mean):
+            raise ValueError(f"hidden has shape {hidden.shape}: it must be (n, {len(self.mean)})")
         return (hidden - self.mean) @ self.projection.T
 
     def quantized(self, hidden):

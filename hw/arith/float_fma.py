@@ -41,7 +41,7 @@ _LOW = 50
 class FloatFmaConfig(Config):
     """Pipeline of the FloatFma."""
 
-    stages: int = field(3, "pipeline stages, which are the latency", unit="cycles", min=1, max=6)
+    stages: int = field(4, "pipeline stages, which are the latency", unit="cycles", min=1, max=6)
 
     PRESETS: typing.ClassVar[dict[str, dict]] = {"paper": {}, "small": {"stages": 2}, "fpga": {"stages": 6}}
 

@@ -109,6 +109,16 @@ def test_refusals():
         Classifier(classifier.weight, classifier.bias[:5])
     with pytest.raises(ValueError, match="call screener"):
         Classifier(classifier.weight, classifier.bias).compile(vectors[:1])
+    with pytest.raises(ValueError, match="weight has numbers that are not finite"):
+        Classifier(np.full((3, 2), np.nan, np.float32), np.zeros(3, np.float32))
+    for wrong in (vectors[:1, :1], vectors[0], vectors[:1].astype(np.float64)):
+        for accurate in (False, True):
+            with pytest.raises(ValueError, match=r"hidden has shape .* it must be \(n, 20\) of float32"):
+                classifier.compile(wrong, accurate=accurate)
+    with pytest.raises(ValueError, match="hidden has numbers that are not finite"):
+        classifier.compile(np.full((1, 20), np.inf, np.float32))
+    with pytest.raises(ValueError, match=r"hidden has shape \(1, 1\): it must be \(n, 20\)"):
+        screener.features(vectors[:1, :1])
     with pytest.raises(ValueError, match="as many classes as the layer"):
         Classifier(classifier.weight[:50], classifier.bias[:50]).screener(screener, 0)
     with pytest.raises(ValueError, match="threshold = 2147483648 is not allowed"):
