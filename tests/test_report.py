@@ -144,6 +144,12 @@ def test_only_the_logic_that_is_meant_counts():
     assert found["Screener"]["ours_mm2"] == pytest.approx(0.04)
 
 
+def test_a_part_that_is_not_there_says_so():
+    found, _ = lines([result("screener", 4e4), result("float_fma", 5e3)])
+    assert found["128 INT4 MAC"]["why_not"] == "screener has no logic of its own in array"
+    assert found["128 INT4 MAC"]["ratio"] is None and found["Screener"]["ours_mm2"] == pytest.approx(0.04)
+
+
 def test_the_lines_of_enmc_sum_to_its_total():
     enmc = next(machine for machine in published.MACHINES if machine.name == "ENMC")
     *parts, total = (row.area[0] for row in enmc.rows)

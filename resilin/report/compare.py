@@ -35,12 +35,13 @@ def _memory(record, part):
 
 
 def _logic(record, part):
-    """um2 of a record's logic, or of its instance ``part``, a module that was synthesized by itself."""
+    """um2 of a record's logic, or of its instance ``part``; ``None`` where that was not synthesized by itself."""
     if not part:
         return record["total"]["logic_um2"]
     area = {module["module"]: module["all"]["logic_um2"] for module in record["modules"]}
-    return sum(area[child["module"]] for child in record["modules"][0]["children"]
-               for instance in child["instances"] if _below(instance, part))
+    found = [area[child["module"]] for child in record["modules"][0]["children"]
+             for instance in child["instances"] if _below(instance, part)]
+    return sum(found) if found else None
 
 
 def _all_memories(record):
@@ -70,10 +71,13 @@ def _ours(match, results):
             lacking.append(f"{name} failed")
         else:
             records.append(result["record"])
+            areas = _memory(result["record"], match.part)[0], _logic(result["record"], match.part)
+            if not areas[match.kind == "logic"]:
+                lacking.append(f"{name} has no {match.kind} of its own in {match.part or 'it'}")
     if lacking:
         return {"why_not": "; ".join(lacking)}
     bits, um2 = (sum(values) for values in zip(*(_memory(record, match.part) for record in records)))
-    logic = sum(_logic(record, match.part) for record in records)
+    logic = sum(_logic(record, match.part) or 0 for record in records)
     paths = [path for path in map(critical_path, records) if path and match.kind == "logic"]
     return {"why_not": None, "ours_mm2": (um2 if match.kind == "memory" else logic) * match.ours / 1e6,
             "memory_bits": round(bits * match.ours), "memory_mm2": um2 * match.ours / 1e6,
