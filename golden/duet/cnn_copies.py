@@ -17,7 +17,7 @@ _LOAD_CYCLES, _STORE_CYCLES = 8, 10  # of a line of the DRAM, about
 @dataclasses.dataclass(frozen=True)
 class Copy:
     """A command and what it brings, for those who wait: ("in", job, row of blocks), ("buffers", layer),
-    ("weights", layer, part), or None."""
+    or None."""
 
     command: Command
     brings: tuple | None = None
@@ -123,8 +123,7 @@ class Copies:
             first, end = pieces[0 if time == -1 else place], pieces[place + 1]
             if end > first:
                 source = self._weights[job.layer.number] + job.first * job.layer.row_lines
-                yield Copy(_load(source + first, self._plan.weight_line(job) + first, end - first),
-                           ("weights", job.layer.number, job.part))
+                yield Copy(_load(source + first, self._plan.weight_line(job) + first, end - first))
 
     def _store(self, job):
         """The result of a job, if it goes to the DRAM, and its maps, if they are wanted."""

@@ -54,3 +54,11 @@ def random_cell(rng, sizes, kind, inputs, width, accurate=()):
             speculation = random_speculation(rng, width, 1, k, lanes, function, sizes, projection=projection)
         gates[name] = RnnGate(parameters=parameters, speculation=speculation)
     return RnnCell(kind=kind, inputs=inputs, width=width, gates=gates)
+
+
+def without_wait(program, nth, engine, op):
+    """A program whose ``nth`` command of a kind, of those that wait for tokens, does not."""
+    commands = list(program.commands)
+    index = [k for k, c in enumerate(commands) if (c.engine, c.op) == (engine, op) and c.wait][nth]
+    commands[index] = dataclasses.replace(commands[index], wait=0)
+    return dataclasses.replace(program, commands=tuple(commands))

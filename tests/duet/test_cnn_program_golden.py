@@ -12,7 +12,7 @@ from golden.duet.engine_registers import REGISTERS
 from golden.duet.mode import Mode
 from golden.duet.networks import DuetConvolution
 from golden.duet.speculator_mfu import Function
-from tests.duet.network_programs import PAPER, SMALL, network, run
+from tests.duet.network_programs import PAPER, SMALL, network, run, without_wait
 from tests.duet.test_mapping_golden import plain_convolution
 
 
@@ -176,11 +176,8 @@ def test_broken_cnn_races(nth, engine, op):
     """A command that does not wait."""
     layers, image = network(2, *POOLED)
     program = cnn_program(layers, image, SMALL, Mode.DUET)
-    commands = list(program.commands)
-    index = [k for k, c in enumerate(commands) if (c.engine, c.op) == (engine, op) and c.wait][nth]
-    commands[index] = dataclasses.replace(commands[index], wait=0)
     with pytest.raises(ValueError, match="race at line"):
-        run(dataclasses.replace(program, commands=tuple(commands)))
+        run(without_wait(program, nth, engine, op))
 
 
 def test_broken_cnn_deadlocks():

@@ -8,7 +8,7 @@ import pytest
 from golden.duet.cnn_program import cnn_program
 from golden.duet.command import CopyOp, Engine, WorkOp
 from golden.duet.mode import Mode
-from tests.duet.network_programs import SMALL, network, run
+from tests.duet.network_programs import SMALL, network, run, without_wait
 from tests.duet.test_cnn_program_golden import check_network
 
 POOLED = (dataclasses.replace(SMALL, lines=220, map_lines=110), (3, 9, 18), dict(out_channels=5, padding=1, pooling=2),
@@ -59,6 +59,7 @@ def test_random_networks(seed):
     layers, image = network(seed, sizes, shape, *layers)
     program = cnn_program(layers, image, sizes, list(Mode)[seed % 5], speculate_first=seed % 2 == 1,
                           store_maps=seed % 3 == 0)
+    assert max(map(max, program.strips)) > 1
     check_network(program, run(program, np.random.default_rng(seed)), layers, image)
 
 
@@ -111,11 +112,8 @@ def test_broken_strips_race(nth, engine, op):
     """A command that does not wait."""
     sizes, shape, *layers = POOLED
     program = cnn_program(*network(2, sizes, shape, *layers), sizes, Mode.DUET)
-    commands = list(program.commands)
-    index = [k for k, c in enumerate(commands) if (c.engine, c.op) == (engine, op) and c.wait][nth]
-    commands[index] = dataclasses.replace(commands[index], wait=0)
     with pytest.raises(ValueError, match="race at line"):
-        run(dataclasses.replace(program, commands=tuple(commands)))
+        run(without_wait(program, nth, engine, op))
 
 
 def test_too_small():
