@@ -153,13 +153,16 @@ def _modes(runs):
 
 
 def _averages(results):
-    """For each mode the means over the switched layers, and latencies of all of them as shares of BASE's Executor."""
+    """For each mode the means over the switched layers, and latencies of all of them as shares of BASE's Executor.
+
+    A layer of which no MAC is left has no bound: then there is no mean of bounds either.
+    """
     chosen = [number for number, layer in enumerate(results["layers"]) if layer["switched"]]
     base = sum(results["modes"]["BASE"]["layers"][number]["work_cycles"] for number in chosen)
     averages = {}
     for name, mode in results["modes"].items():
         rows = [mode["layers"][number] for number in chosen]
-        averages[name] = {key: sum(row[key] or 0 for row in rows) / len(rows)
+        averages[name] = {key: None if None in (values := [row[key] for row in rows]) else sum(values) / len(rows)
                           for key in ("speed_up", "work_speed_up", "utilisation", "bound")}
         averages[name] |= {"executor": sum(row["work_cycles"] for row in rows) / base,
                            "speculator": sum(row["speculation"] for row in rows) / base}
@@ -184,7 +187,7 @@ def _report(results):
     lines += ["", f"{'layer':8}{'mode':6}{'MACs':>11}{'cycles':>9}{'work':>9}{'speed-up':>10}{'of work':>9}{'bound':>8}"
               f"{'utilisation':>13}{'Speculator':>12}"]
     lines += [f"{title}{row['macs']:>11}{row['cycles']:>9}{row['work_cycles']:>9}{row['speed_up']:>10.2f}"
-              f"{row['work_speed_up']:>9.2f}{row['bound'] or 0:>8.2f}{100 * row['utilisation']:>12.1f}%"
+              f"{row['work_speed_up']:>9.2f}{_bound(row):>8}{100 * row['utilisation']:>12.1f}%"
               f"{row['speculation']:>12}" for title, row in _rows(results)]
     lines += ["work: without cycles in which the Executor waits for weights from the DRAM; bound: MACs of BASE / MACs; "
               "Speculator: cycles in which it works on the layer's tiles",
@@ -202,7 +205,7 @@ def _report(results):
         thesis, mean = results["thesis"].get(name, {"speed_up": 1}), results["averages"][name]
         lines.append(
             f"{name:8}{mode['cycles']:>9}{results['modes']['BASE']['cycles'] / mode['cycles']:>10.2f}{'':29}"
-            f"{mean['speed_up']:>10.2f}{mean['work_speed_up']:>9.2f}{thesis['speed_up']:>8.2f}{mean['bound']:>8.2f}"
+            f"{mean['speed_up']:>10.2f}{mean['work_speed_up']:>9.2f}{thesis['speed_up']:>8.2f}{_bound(mean):>8}"
             f"{100 * mean['utilisation']:>12.1f}%{_percent(thesis.get('utilisation')):>8}"
             f"{mean['executor']:>10.2f}{mean['speculator']:>12.2f}")
     latency = results["thesis_latency"]
@@ -238,6 +241,10 @@ def _rows(results):
 
 def _times(strips):
     return "{} x {}".format(*strips)
+
+
+def _bound(figures):
+    return "-" if figures["bound"] is None else f"{figures['bound']:.2f}"
 
 
 def _percent(share):

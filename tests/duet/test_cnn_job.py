@@ -15,6 +15,7 @@ from hw.duet.accelerator_config import DuetAcceleratorConfig
 from resilin.cli import main
 from resilin.duet import cnn_run, program_run
 from resilin.duet.layer_cycles import layer_cycles
+from resilin.jobs import cnn
 from resilin.jobs.cnn import CAUSES
 from resilin.duet_machine import sizes_of
 from tests.workloads.models import crnn
@@ -153,3 +154,11 @@ def test_job_on_the_detector(tmp_path, capsys):
 def test_bad_requests(arguments, reason, capsys):
     assert main(["run", "cnn", *arguments]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_layer_without_work_has_no_bound():
+    row = {"speed_up": 2.0, "work_speed_up": 2.0, "utilisation": 0.5, "bound": 4.0, "work_cycles": 10, "speculation": 3}
+    modes = {"BASE": {"layers": [row, row]}, "DUET": {"layers": [row, {**row, "bound": None}]}}
+    averages = cnn._averages({"layers": [{"switched": True}] * 2, "modes": modes})
+    assert averages["BASE"]["bound"] == 4 and averages["DUET"]["bound"] is None
+    assert averages["DUET"]["speed_up"] == 2 and cnn._bound(averages["DUET"]) == "-"
