@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from hw.enmc.dram_controller import BurstData, DramRequest, DramResponse
 from hw.enmc.enmc_types import ADDRESS_BITS, WORD_BITS
 from hw.enmc.result_writer import BurstWrite
-from hw.enmc.turn_arbiter import TurnArbiter
 from hw.stream.arbiter import Arbiter
 from hw.stream.connect import connect
 from hw.stream.fifo import Fifo
@@ -62,7 +61,7 @@ class MemoryArbiter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         read_shape = data.StructLayout({"address": ADDRESS_BITS, "tag": Reader})
-        m.submodules.readers = readers = TurnArbiter(read_shape, len(Reader), self.turn, assertions=self.assertions)
+        m.submodules.readers = readers = Arbiter(read_shape, len(Reader), turn=self.turn, assertions=self.assertions)
         m.submodules.writers = writers = Arbiter(BurstWrite, 2, assertions=self.assertions)
         m.submodules.writes = writes = Fifo(BurstWrite, self.depth, assertions=self.assertions)
         connect(m, wiring.flipped(self.results), writers.i[0])

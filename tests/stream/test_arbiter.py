@@ -66,23 +66,27 @@ class Contract(wiring.Component):
             # Nothing is wasted: with room and a request, something is taken.
             with m.If((block.o.ready | ~block.o.valid) & (requests != 0)):
                 m.d.comb += Assert(grants.any(), "an idle cycle")
-            # An input that waits sees at most count - 1 others go first.
+            # An input that waits sees at most turn * (count - 1) others go first, none in its own turn.
+            longest = block.turn * (count - 1)
+            m.d.comb += Assert(block.run <= block.turn)
             for k, source in enumerate(block.i):
-                others = Signal(range(count + 1), name=f"others_{k}")
+                others = Signal(range(longest + 2), name=f"others_{k}")
                 distance = Mux(block.served < k, k - block.served, k - block.served + count)
-                m.d.comb += Assert(others + distance <= count, "starved")
+                own = (block.served == k) & (block.run != block.turn)
+                m.d.comb += Assert(Mux(own, others == 0, others + (block.turn - block.run)
+                                       + block.turn * (distance - 1) <= longest), "starved")
                 with m.If(grants[k] | ~source.valid):
                     m.d.sync += others.eq(0)
                 with m.Elif(grants.any()):
                     m.d.sync += others.eq(others + 1)
-                m.d.comb += Cover(grants[k] & (others == count - 1))
+                m.d.comb += Cover(grants[k] & (others == longest))
         m.d.comb += Cover(grants.any() & taken & block.o.ready)
         return m
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_arbiter_is_fair(count):
-    prove(Contract(Arbiter(4, count, assertions=True)), depth=3, name=f"arbiter_{count}")
+@pytest.mark.parametrize("count, turn", [(2, 1), (3, 1), (5, 1), (2, 4), (3, 2), (3, 3)])
+def test_arbiter_is_fair(count, turn):
+    prove(Contract(Arbiter(4, count, turn=turn, assertions=True)), depth=3, name=f"arbiter_{count}_{turn}")
 
 
 def test_arbiter_keeps_packets_whole():
@@ -92,6 +96,7 @@ def test_arbiter_keeps_packets_whole():
 
 def test_arbiter_longest_wait_is_reached():
     prove(Contract(Arbiter(4, 3)), depth=10, mode="cover", name="arbiter_cover")
+    prove(Contract(Arbiter(4, 3, turn=2)), depth=10, mode="cover", name="arbiter_turn_cover")
 
 
 class UnfairArbiter(Arbiter):
@@ -111,6 +116,9 @@ def test_proof_sees_starvation(tmp_path):
 def test_parameters_are_checked():
     with pytest.raises(ValueError, match="count must be an integer, at least 2"):
         Arbiter(4, 1)
+    for wrong in (dict(turn=0), dict(turn=2, packets=True)):
+        with pytest.raises(ValueError, match="turn must be an integer, at least 1; 1 with packets"):
+            Arbiter(PACKET, 2, **wrong)
     with pytest.raises(ValueError, match="shape must have a field 'last'"):
         Arbiter(4, 2, packets=True)
 
