@@ -13,8 +13,8 @@ class Arbiter(wiring.Component):
     """Merges ``count`` streams fairly: the input served last has the lowest priority.
 
     Latency: :attr:`latency` = 1 cycle. Throughput: one item a cycle, from any mix of inputs. An input that offers an
-    item waits for at most ``turn * (count - 1)`` others. ``o`` comes from registers; ``i[k].ready`` depends in the same cycle
-    on ``o.ready`` and on the valid of all inputs (put a ``SkidBuffer`` behind ``o`` to cut the former).
+    item waits for at most ``turn * (count - 1)`` others. ``o`` comes from registers; ``i[k].ready`` depends in the
+    same cycle on ``o.ready`` and on the valid of all inputs (put a ``SkidBuffer`` behind ``o`` to cut the former).
 
     Parameters
     ----------
