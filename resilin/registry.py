@@ -85,7 +85,7 @@ BLOCKS = (
           asic_presets=("paper",)),
     Block("cell_unit", "duet", "CellUnit", "CellUnitConfig", "state update of LSTM and GRU cells after the gates"),
     Block("duet_accelerator", "duet", "DuetAccelerator", "DuetAcceleratorConfig",
-          "Speculator and Executor around a global buffer, run by commands", asic_presets=("paper",)),
+          "Speculator and Executor around a global buffer, run by commands", asic_presets=("fpga", "paper")),
     Block("dram_controller", "enmc", "DramController", "DramControllerConfig",
           "bursts of a rank's DDR4 chips in order, rows opened ahead, refresh",
           guards=(("chips__dq_out", "chips__dq_out_enable"), ("chips__dm", "chips__dq_out_enable"))),
