@@ -54,6 +54,10 @@ def _settings(layout):
         ("RESULT_STRIDE", layout.result_stride)))
 
 
+def _log(layout):
+    return [make("INIT", "LOG_BASE", layout.log_base), make("INIT", "LOG_STRIDE", layout.log_stride)]
+
+
 def screening_program(layout, item_scale, shift, threshold, *, probabilities=False):
     """The instructions that screen all classes and compute the candidates.
 
@@ -62,8 +66,7 @@ def screening_program(layout, item_scale, shift, threshold, *, probabilities=Fal
     BARRIER, QUERY of both counts of candidates, QUERY STATUS.
     """
     scales = sum(int(scale) << 16 * number for number, scale in enumerate(item_scale))
-    program = [*_settings(layout), make("INIT", "LOG_BASE", layout.log_base),
-               make("INIT", "LOG_STRIDE", layout.log_stride), make("INIT", "CHUNKS", chunks(layout.k)),
+    program = [*_settings(layout), *_log(layout), make("INIT", "CHUNKS", chunks(layout.k)),
                make("INIT", "SCALE", scales), make("INIT", "SHIFT", shift), make("INIT", "THRESHOLD", int(threshold)),
                make("LDR", "FEATURE_INT4", address=layout.item_base, count=layout.item_bytes // BURST_BYTES)]
     for first, classes in _tiles(layout):
@@ -84,9 +87,9 @@ def screening_program(layout, item_scale, shift, threshold, *, probabilities=Fal
 def accurate_program(layout, classes=None, *, probabilities=False):
     """The instructions that compute all classes with full weights, or those of each item in ``classes``: no screening.
 
-    The end is that of :func:`screening_program`.
+    Those of ``classes`` are logged as after screening, all are not. The end is that of :func:`screening_program`.
     """
-    program = [*_settings(layout), make("INIT", "LOG_BASE", 0)]
+    program = [*_settings(layout), *([make("INIT", "LOG_BASE", 0)] if classes is None else _log(layout))]
     for item in range(layout.items):
         ranges = [(0, layout.classes)] if classes is None else [(int(number), 1) for number in classes[item]]
         program += [make("MUL_ADD_FP32", "FEATURE_FP32", "WEIGHT_FP32", class_=first, count=count, item=item)

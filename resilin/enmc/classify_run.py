@@ -86,7 +86,7 @@ def layer_session(task, probabilities=False):
     layer, program = task.program(task.threshold)
     after = accurate_program(program.layout, task.candidates())
     programs = {"screening": program, "alone": task.program(_NEVER)[1],
-                "candidates": Program(program.layout, after, [], logged=False)}
+                "candidates": Program(program.layout, after, [], logged=True)}
     if probabilities:
         programs["probabilities"] = task.program(task.threshold, probabilities=True)[1]
     return Session.of(layer, len(task.hidden), programs)
@@ -100,8 +100,11 @@ def check_layer(task, runs):
         if not np.array_equal(ours, theirs):
             raise Mismatch(f"item {item}: the rank has {len(theirs)} candidates, golden.enmc.screening {len(ours)}, or "
                            "others")
-    if not np.array_equal(runs["screening"].results.scores, runs["candidates"].results.scores):
-        raise Mismatch("candidates after screening give other results than beside it")
+    beside, after = runs["screening"].results, runs["candidates"].results
+    for ours, theirs in ((beside.scores, after.scores), *zip(beside.candidates, after.candidates, strict=True),
+                         *zip(beside.accurate, after.accurate, strict=True)):
+        if not np.array_equal(ours, theirs):
+            raise Mismatch("candidates after screening give other results, or another log, than beside it")
 
 
 def full_session(weight, bias, hidden):

@@ -57,6 +57,8 @@ def test_both_ways_on_the_rtl_give_what_numpy_gives(runs):
     screener, executor, both = first.busy
     assert 0 < both <= min(screener, executor) and max(screener, executor) < first.cycles
     assert runs["alone"].busy[1:] == (0, 0) and runs["candidates"].busy[0] == 0
+    # The same results and log are written either way.
+    assert first.writes == runs["alone"].writes + runs["candidates"].writes
 
 
 def test_full_classification_and_a_curve(runs):
@@ -68,12 +70,15 @@ def test_full_classification_and_a_curve(runs):
 
 
 def test_other_candidates_or_results_are_seen(runs):
-    task, runs = small_task(2), dict(runs["layer"])
+    task, runs = small_task(2), runs["layer"]
     with pytest.raises(Mismatch, match="item 0: the rank has"):
         check_layer(dataclasses.replace(task, threshold=task.threshold + 20_000), runs)
-    runs["candidates"] = runs["alone"]
-    with pytest.raises(Mismatch, match="other results"):
-        check_layer(task, runs)
+    after = runs["candidates"]
+    accurate = [values[::-1] for values in after.results.accurate]
+    for wrong in (runs["alone"], dataclasses.replace(after, results=dataclasses.replace(after.results,
+                                                                                        accurate=accurate))):
+        with pytest.raises(Mismatch, match="other results, or another log"):
+            check_layer(task, runs | {"candidates": wrong})
 
 
 def test_a_wrong_byte_is_seen():
@@ -167,7 +172,9 @@ def test_the_whole_real_layer(tmp_path):
 
 @pytest.mark.parametrize("arguments, reason", [
     (["--output", __file__], "must be a folder"), (["--tokens", "1"], "tokens = 1"), (["--seed", "-1"], "seed = -1"),
-    (["--set", "row_bits=0"], "row_bits = 0")])
+    (["--set", "row_bits=0"], "row_bits = 0"), (["--threshold", "nan"], "threshold = nan is not allowed"),
+    (["--threshold=-inf"], "threshold = -inf is not allowed: it must be from -32768 to 32767.99998"),
+    (["--threshold=32767.99999"], "threshold = 32767.99999 is not allowed")])
 def test_bad_requests(arguments, reason, capsys):
     assert main(["run", "classify", *arguments]) == 2
     assert reason in capsys.readouterr().err
