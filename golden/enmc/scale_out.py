@@ -13,6 +13,7 @@ What it takes for granted:
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -30,7 +31,10 @@ _QUERIES = 4  # STATUS until it is done, and what a program's end asks for
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory:
     """``channels`` of ``ranks`` each, ``clock`` of the DRAM in MHz (two transfers of 8 bytes a clock), ``rank_switch``
-    in DRAM clocks. As built by the thesis: 8 x 8 of DDR4-2400 (its 21.3 GB/s a channel are those of DDR4-2666)."""
+    in DRAM clocks. As built by the thesis: 8 x 8 of DDR4-2400 (its 21.3 GB/s a channel are those of DDR4-2666).
+
+    Raises ``ValueError`` for a number of channels, ranks or clocks that is not an integer, or too small.
+    """
 
     channels: int = 8
     ranks: int = 8
@@ -38,9 +42,10 @@ class Memory:
     rank_switch: int = 2
 
     def __post_init__(self):
-        for name in ("channels", "ranks", "clock"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is not allowed: it must be at least 1")
+        for name, least in (("channels", 1), ("ranks", 1), ("rank_switch", 0)):
+            _check_integer(name, getattr(self, name), least)
+        if not 1 <= self.clock < math.inf:
+            raise ValueError(f"clock = {self.clock} is not allowed: it must be a finite number, at least 1")
 
     @property
     def all_ranks(self):
@@ -61,18 +66,34 @@ class Memory:
         return self.ranks * (JEDEC.trcd + JEDEC.cl + _BURST_CLOCKS * bursts + self.rank_switch)
 
 
+def _check_integer(name, value, least, most=math.inf):
+    """Refuse what is not an integer from ``least`` to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        allowed = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+        raise ValueError(f"{name} = {value!r} is not allowed: it must be an integer, {allowed}")
+
+
 def divide(classes, parts, how):
-    """The part of each class: int64 (classes,). "blocks": neighbours together; "interleaved": class c to c % parts."""
+    """The part of each class: int64 (classes,); sizes of parts differ by one at most.
+
+    "blocks": neighbours together; "interleaved": class c to c % parts.
+    """
     if how not in DIVISIONS:
         raise ValueError(f"how = {how!r} is not allowed: it must be one of {', '.join(DIVISIONS)}")
-    if not 1 <= parts <= classes:
-        raise ValueError(f"parts = {parts} is not allowed: it must be from 1 to {classes}, the classes")
+    _check_integer("classes", classes, 1)
+    _check_integer("parts", parts, 1, classes)
     numbers = np.arange(classes)
-    return numbers % parts if how == "interleaved" else numbers // -(-classes // parts)
+    return numbers % parts if how == "interleaved" else numbers * parts // classes
 
 
 def candidates_of_ranks(candidates, parts, how):
-    """How many of each item's ``candidates``, bool (items, classes), every part has: int64 (items, parts)."""
+    """How many of each item's ``candidates``, bool (items, classes), every part has: int64 (items, parts).
+
+    Raises ``ValueError`` for another type or shape.
+    """
+    if candidates.dtype != bool or candidates.ndim != 2:
+        raise ValueError(f"candidates is {candidates.dtype} of shape {candidates.shape}: it must be bool of shape "
+                         "(items, classes)")
     place = divide(candidates.shape[1], parts, how)
     return np.stack([np.bincount(place[row], minlength=parts) for row in candidates])
 

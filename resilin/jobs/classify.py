@@ -63,6 +63,7 @@ def run(args):
     from resilin.registry import find
 
     check_seed(args.seed)
+    _check_threshold(args.threshold)
     check_folder(args.output)
     config = make_config(find("enmc_rank"), args)
     tell = Progress()
@@ -72,6 +73,13 @@ def run(args):
     print(json.dumps(record) if args.json else classify_report.summary(record), end="\n" if args.json else "")
     print("written: " + ", ".join(map(str, files)), file=sys.stderr if args.json else sys.stdout)
     return 0
+
+
+def _check_threshold(value):
+    """Refuse a score that is not one of Q15.16."""
+    least, most = -2 ** 15, 2 ** 15 - 2 ** -16
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"threshold = {value} is not allowed: it must be from {least} to {most}")
 
 
 def _load(args, tell):

@@ -13,11 +13,12 @@ def test_bandwidth_of_the_thesis_memory():
 
 
 def test_divisions():
-    assert divide(10, 4, "blocks").tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert divide(10, 4, "blocks").tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
     assert divide(10, 4, "interleaved").tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
     rng = np.random.default_rng(1)
     candidates = rng.random((5, 130)) < 0.3
     for how in DIVISIONS:
+        assert np.unique(np.bincount(divide(130, 64, how))).tolist() == [2, 3]
         counts = candidates_of_ranks(candidates, 64, how)
         assert counts.shape == (5, 64) and (counts.sum(1) == candidates.sum(1)).all()
         for part in (0, 1, 17):
@@ -43,9 +44,18 @@ def test_times_of_a_small_memory():
 
 @pytest.mark.parametrize("call, message", [
     (lambda: Memory(channels=0), "channels = 0"),
-    (lambda: Memory(clock=0), "clock = 0"),
+    (lambda: Memory(ranks=2.5), "ranks = 2.5 .* an integer, at least 1"),
+    (lambda: Memory(ranks=True), "ranks = True .* an integer"),
+    (lambda: Memory(rank_switch=-1), "rank_switch = -1 .* an integer, at least 0"),
+    (lambda: Memory(clock=0), "clock = 0 .* finite number, at least 1"),
+    (lambda: Memory(clock=float("nan")), "clock = nan"),
+    (lambda: Memory(clock=float("inf")), "clock = inf"),
+    (lambda: divide(10.5, 4, "blocks"), "classes = 10.5 .* an integer"),
+    (lambda: divide(10, 4.0, "blocks"), "parts = 4.0 .* an integer, from 1 to 10"),
+    (lambda: candidates_of_ranks(np.zeros((2, 9), int), 2, "blocks"), r"candidates is int64 .* bool"),
+    (lambda: candidates_of_ranks(np.zeros(9, bool), 2, "blocks"), r"candidates is bool of shape \(9,\)"),
     (lambda: divide(10, 4, "random"), "how = 'random' .* blocks"),
-    (lambda: divide(10, 11, "blocks"), "parts = 11 .* 1 to 10"),
+    (lambda: divide(10, 11, "blocks"), "parts = 11 .* an integer, from 1 to 10"),
     (lambda: scale_out(Layout(classes=9, hidden=8, k=8, items=1), Memory(), np.zeros((3, 2, 64), int), None, 1),
      "counts has shape .*1, 64"),
 ])
