@@ -36,8 +36,8 @@ class HostPort(wiring.Component):
     """The host's DDR4 port of a rank.
 
     A PRECHARGE whose bits A12 to A0 are neither zero nor A10 alone is an instruction; its operand is the first beat of
-    the write burst CWL later. Everything else passes to ``chips``, and the chips' data back to the host; the operand of
-    an instruction that breaks the distance passes, too.
+    the write burst CWL later. Every other command passes to ``chips``, with it the data of a WRITE, and the chips' data
+    back to the host. What the host drives beside those bursts (operands; data of a WRITE that did not pass) does not.
 
     Latency: a command, and data in either direction, pass in 1 cycle. So the host reads with CL + 8 clocks, and a
     QUERY is answered at that time too. ``instruction`` comes CWL / 4 + 1 cycles after its command, ``query`` CL / 4
@@ -73,8 +73,8 @@ class HostPort(wiring.Component):
         enable, dq, dm = Signal(PHASES), Signal(BURST_BITS, reset_less=True), Signal.like(self.host.dm, reset_less=True)
         m.d.sync += [enable.eq(self.host.dq_out_enable), dq.eq(self.host.dq_out), dm.eq(self.host.dm)]
         m.d.sync += [register.eq(pins) for register, pins in zip(commands, self.host.command)]
-        operands = Signal(PHASES)
-        m.d.comb += [self.chips.dq_out.eq(dq), self.chips.dm.eq(dm), self.chips.dq_out_enable.eq(enable & ~operands)]
+        m.d.comb += [self.chips.dq_out.eq(dq), self.chips.dm.eq(dm),
+                     self.chips.dq_out_enable.eq(enable & self._written(m, commands))]
 
         accepted, codes = self._classify(m, commands)
         chosen, phase = Signal(COMMAND_BITS), Signal(2)
@@ -85,7 +85,7 @@ class HostPort(wiring.Component):
         m.d.comb += [found.eq(accepted.any()),
                      is_query.eq((chosen[_OPCODE_LOW:] == _REGISTER_OPCODE) & ~chosen[TABLE["command"]["write"][0]])]
         self._errors(m, commands, codes)
-        self._take(m, found & ~is_query, chosen, phase, dq, operands)
+        self._take(m, found & ~is_query, chosen, phase, dq)
         self._answer(m, found & is_query, chosen, phase)
         return m
 
@@ -126,11 +126,17 @@ class HostPort(wiring.Component):
                 m.d.comb += [self.error.code.eq(code),
                              self.error.command.eq(Mux(code == Error.SPACING, command.a[:COMMAND_BITS], 0))]
 
-    def _take(self, m, found, command, phase, dq, operands):
-        """The operand comes CWL later, so in the same beats of a cycle as the command's phase.
+    def _written(self, m, commands):
+        """DRAM clocks of the cycle in which data of WRITEs that passed are due."""
+        passed = Cat(command.does(Operation.WRITE) & ~self.owner for command in commands)
+        starts = delay(m, passed, self.cwl // PHASES, name="write", control=True)
+        due, rest = Signal(2 * PHASES), Signal(PHASES)
+        m.d.comb += due.eq(starts | starts << 1 | starts << 2 | starts << 3)
+        m.d.sync += rest.eq(due[PHASES:])
+        return due[:PHASES] | rest
 
-        It is no WRITE's data and does not pass: ``operands`` are its DRAM clocks.
-        """
+    def _take(self, m, found, command, phase, dq):
+        """The operand comes CWL later, so in the same beats of a cycle as the command's phase."""
         later = self.cwl // PHASES
         coming = Signal(later)
         m.d.sync += coming.eq(Cat(found, coming))
@@ -140,9 +146,6 @@ class HostPort(wiring.Component):
             self.instruction.command.eq(delay(m, command, later, name="command")),
             self.instruction.operand.eq(dq.word_select(Cat(Const(0, 1), beats), BEAT_BITS)),
         ]
-        burst, rest = Signal(2 * PHASES), Signal(PHASES)
-        m.d.comb += [burst.eq(Mux(self.valid, (1 << PHASES) - 1 << beats, 0)), operands.eq(burst[:PHASES] | rest)]
-        m.d.sync += rest.eq(burst[PHASES:])
 
     def _answer(self, m, found, command, phase):
         """Answers take the place of the chips' data, from the command's phase on, the rest in the next cycle."""

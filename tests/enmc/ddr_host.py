@@ -30,11 +30,17 @@ def is_instruction(pins):
     return not pins["cs_n"] and pins["act_n"] and pins["a"] >> 14 & 7 == 0b010 and low not in (0, 1 << 10)
 
 
+def is_write(pins):
+    """Whether this is WRITE."""
+    return not pins["cs_n"] and pins["act_n"] and pins["a"] >> 14 & 7 == 0b100
+
+
 class DdrHost:
     """Drives ``host`` and the chips' data of ``dut`` each cycle, compares ``chips`` and the data read.
 
     ``send``, ``query`` and ``pins`` queue commands; each goes out ``gap`` or more DRAM clocks after the one before.
     ``held``: whether the logic owns the chips, a function: nothing may pass then. ``count``: commands that went out.
+    Every WRITE has data, and at times data come without one: only those of a WRITE that passed may pass.
     """
 
     def __init__(self, dut, bench, ctx, cl, cwl, held=lambda: False):
@@ -50,8 +56,7 @@ class DdrHost:
         self.bus = {}  # clock -> data that the host drives
         self.answers = {}  # clock -> (place in the answer, function that takes the answer)
         self.parts = []
-        self.accepted = -PHASES  # clock of the last instruction
-        self.operands = set()  # clocks of data that the chips do not get
+        self.written = set()  # clocks of data that the chips get
         self.expected = self.pending = None
         self.before = (DES,) * PHASES
         self.count = 0
@@ -99,12 +104,8 @@ class DdrHost:
                 self.next, moved = clock + 1, True
                 self.count += 1
                 commands[phase] = pins
-                taken = is_instruction(pins) and clock - self.accepted >= PHASES
-                self.accepted = clock if taken else self.accepted
-                if operand is not None and taken:
-                    self.operands.update(range(clock + self.cwl, clock + self.cwl + 4))
-                if operand is not None:
-                    junk = self.rng.getrandbits(BURST_BITS - BEAT_BITS) << BEAT_BITS | operand
+                if operand is not None or is_write(pins):
+                    junk = self.rng.getrandbits(BURST_BITS - BEAT_BITS) << BEAT_BITS | (operand or 0)
                     for place in range(4):
                         self.bus[clock + self.cwl + place] = junk >> place * CLOCK_BITS & (1 << CLOCK_BITS) - 1
                 if then is not None:
@@ -112,11 +113,10 @@ class DdrHost:
                 if answer is not None:
                     for place in range(4):
                         self.answers[clock + self.read_latency + place] = place, answer
-        dq = enable = passes = 0
+        dq = enable = 0
         for phase in range(PHASES):
             part = self.bus.pop(self.now + phase, None)
-            enable |= (part is not None) << phase
-            passes |= (part is not None and self.now + phase not in self.operands) << phase
+            enable |= (part is not None or self.rng.random() < 0.1) << phase
             dq |= (self.rng.getrandbits(CLOCK_BITS) if part is None else part) << phase * CLOCK_BITS
         chip_data, dm = self.rng.getrandbits(BURST_BITS), self.rng.getrandbits(64)
         for phase, (pins, last) in enumerate(zip(commands, self.before)):
@@ -126,7 +126,7 @@ class DdrHost:
         self.dut.host__dq_out.value, self.dut.host__dq_out_enable.value = dq, enable
         self.dut.host__dm.value, self.dut.chips__dq_in.value = dm, chip_data
         # `now` is the clock at which these pins begin; they are seen at the chips a cycle later.
-        self.expected, self.pending = self.pending, (commands, dq, passes, dm, chip_data, self.now)
+        self.expected, self.pending = self.pending, (commands, dq, enable, dm, chip_data, self.now)
         self.now += PHASES
         return moved
 
@@ -139,7 +139,10 @@ class DdrHost:
             got = int(getattr(self.dut, f"chips__command__{phase}").value)
             hidden = is_instruction(pins) or self.held()
             assert got == pack(self.layout, {**pins, "cs_n": 1} if hidden else pins), f"command at phase {phase}"
-        assert int(self.dut.chips__dq_out.value) == dq and int(self.dut.chips__dq_out_enable.value) == enable
+            if is_write(pins) and not hidden:
+                self.written.update(range(clock + phase + self.cwl, clock + phase + self.cwl + 4))
+        passes = sum((clock + phase in self.written) << phase for phase in range(PHASES)) & enable
+        assert int(self.dut.chips__dq_out.value) == dq and int(self.dut.chips__dq_out_enable.value) == passes, "data"
         assert int(self.dut.chips__dm.value) == dm
         got, reply = int(self.dut.host__dq_in.value), int(self.dut.reply.value)
         for phase in range(PHASES):

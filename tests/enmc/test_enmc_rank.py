@@ -13,6 +13,7 @@ from sim.runner import SimulationError
 
 from .bench_enmc_rank import POINTS, Harness, coverage
 from .random_instructions import HIGH, LOW, STORES, any_instruction, random_instruction, random_settings
+from .rank_offences import OFFENCES, Offender
 
 
 def classifier(rng, classes, hidden, k, candidates):
@@ -133,6 +134,35 @@ async def mutated_instructions(dut):
         coverage.hit("illegal instruction", any(decode(one, h.size).errors for one in program))
         await h.run([make("CLR"), *random_settings(h.rng), *program, make("BARRIER"), make("QUERY", "ERROR")])
         left -= len(program)
+    await h.finish()
+
+
+@cocotb.test()
+async def errors_of_the_host(dut):
+    """FULL, SPACING and HOST_COMMAND, each first and then all of them at random: the report, and nothing else happens;
+    the rank works on: a whole program, and the host's own traffic."""
+    h = Harness(dut)
+    await h.begin()
+    h.load(0, h.rng.integers(0, 256, LOW).astype(np.uint8))
+    layer, vectors = classifier(h.rng, 70, 24, 12, 9)
+    await h.run([make("INIT", "WRITE_LOW", STORES), make("INIT", "WRITE_HIGH", h.size)])
+    for first in OFFENCES:
+        await h.run([make("CLR"), *random_settings(h.rng)])
+        offender = Offender(h)
+        await offender.begin()
+        await offender.offend(first)
+        await h.host.drain()
+        await h.bench.cycles(10)  # FULL is found only when the operand has come
+        for _ in range(20):
+            await offender.offend(h.ctx.random.choice(OFFENCES))
+        await offender.end()
+        assert h.golden.controller.error[0] == first and h.golden.controller.later >= 20
+    content = h.rng.integers(0, 256, 64).astype(np.uint8)
+    await h.host.write(STORES, content)
+    h.golden.store(STORES, content)
+    assert np.array_equal(await h.host.read(STORES), content)
+    h.load(0, layer.image())
+    await classify(h, layer, vectors[:2])
     await h.finish()
 
 
