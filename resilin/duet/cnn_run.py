@@ -37,7 +37,7 @@ class Stack:
         """The same for a part of the crop, from its middle."""
         whole = self.crop.shape[1:]
         if not (1 <= height <= whole[0] and 1 <= width <= whole[1]):
-            raise ValueError(f"crop = {height} x {width} is not allowed: the map has {whole[0]} x {whole[1]}")
+            raise ValueError(f"crop = {height} x {width} is not allowed: it must be 1 x 1 to {whole[0]} x {whole[1]}")
         top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
         return dataclasses.replace(self, crop=self.crop[:, top:top + height, left:left + width])
 

@@ -15,10 +15,11 @@ class LayerCycles:
 
     ``issue``: MACs / elements, what perfectly balanced elements would take. ``unequal``: besides, what the element
     with most work in each step takes. ``chunks``: other cycles in which some element issues, others wait for their next
-    chunk. In the rest nobody issues: ``drain``: sums are added up at the end of a step; ``speculator``, ``weights``:
-    EXEC waits for a token of SPEC, of DMA; ``commands``: for a command that is held up in the stream; ``load``: chunks
-    and configuration are loaded. Not among them: ``speculation``, cycles in which SPEC works on the layer's tiles, most
-    of them in the time of the layer before; ``items`` of the layer on the Executor's bus.
+    chunk. In the rest nobody issues: ``drain``: sums are added up at the end of a step; ``speculator``, ``dram``:
+    EXEC waits for a token of SPEC, of DMA (weights, the input of a strip); ``commands``: for a command that is held up
+    in the stream; ``load``: chunks and configuration are loaded. Not among them: ``speculation``, cycles in which SPEC
+    works on the layer's tiles, most of them in the time of the layer before; ``items`` of the layer on the Executor's
+    bus.
     """
 
     macs: int
@@ -27,7 +28,7 @@ class LayerCycles:
     chunks: int
     drain: int
     speculator: int
-    weights: int
+    dram: int
     commands: int
     load: int
     speculation: int
@@ -37,12 +38,12 @@ class LayerCycles:
     def cycles(self):
         """All of them."""
         return round(self.issue + self.unequal) + (
-            self.chunks + self.drain + self.speculator + self.weights + self.commands + self.load)
+            self.chunks + self.drain + self.speculator + self.dram + self.commands + self.load)
 
     @property
     def work_cycles(self):
-        """Cycles without those in which the Executor waits for weights from the DRAM."""
-        return self.cycles - self.weights
+        """Cycles without those in which the Executor waits for the DRAM."""
+        return self.cycles - self.dram
 
 
 def layer_cycles(run):
@@ -53,7 +54,7 @@ def layer_cycles(run):
     busy, drain = timeline.issuing(total), timeline.draining(total)
     rest, causes = ~(busy | drain), {}
     for name, cause in (("speculator", timeline.waiting(Engine.EXEC, Engine.SPEC, total)),
-                        ("weights", timeline.waiting(Engine.EXEC, Engine.DMA, total)),
+                        ("dram", timeline.waiting(Engine.EXEC, Engine.DMA, total)),
                         ("commands", timeline.idle(Engine.EXEC, total)), ("load", True)):
         causes[name] = rest & cause
         rest = rest & ~causes[name]

@@ -19,7 +19,7 @@ THESIS = {"OS": {"speed_up": 1.20, "utilisation": 0.47}, "BOS": {"speed_up": 1.9
 THESIS_LATENCY = {"executor": 0.29 / 1.06, "speculator": 0.20 / 1.06}
 #: Parts of a layer's cycles, see ``LayerCycles``, with their headings.
 CAUSES = {"issue": "issue", "unequal": "unequal", "chunks": "chunks", "drain": "drain", "load": "load",
-          "speculator": "SPEC", "weights": "DRAM", "commands": "commands"}
+          "speculator": "SPEC", "dram": "DRAM", "commands": "commands"}
 BUDGETS = (0.02, 0.05, 0.1, 0.2)
 
 
@@ -40,9 +40,9 @@ def add_arguments(parser):
     parser.add_argument("--budget", type=float, default=0.05,
                         help="what skipping may change in a layer's output, on calibration data (default: 0.05)")
     parser.add_argument("--lines", type=positive, default=4, help="rendered lines to calibrate on (default: 4)")
-    parser.add_argument("--evaluation-lines", type=int, default=4,
-                        help="rendered lines of other texts, and at most 6 of a scanned page, that the whole network "
-                        "reads (default: 4; 0: none)")
+    parser.add_argument("--evaluation-lines", type=int,
+                        help="rendered lines of other texts, and at most 6 of a scanned page, that the whole reader "
+                        "reads (default: 4; 0: none, as with the detector)")
     parser.add_argument("--no-rtl", dest="rtl", action="store_false", help="golden machine and cycle model only")
     parser.add_argument("--model-only", action="store_true",
                         help="the cycle model only: maps from plain numpy, the golden machine does not compute them")
@@ -57,11 +57,7 @@ def add_arguments(parser):
 def run(args):
     from resilin.registry import find
 
-    check_seed(args.seed)
-    check_folder(args.output)
-    for name in ("channels", "evaluation_lines", "budget"):
-        if getattr(args, name) < 0:
-            raise ValueError(f"{name} = {getattr(args, name)} is not allowed: it must be at least 0")
+    _check(args)
     config = make_config(find("duet_accelerator"), args)
     tell = Progress()
     with tell.alive():
@@ -71,6 +67,25 @@ def run(args):
     print(json.dumps(results) if args.json else text, end="\n" if args.json else "")
     print("written: " + ", ".join(map(str, files)), file=sys.stderr if args.json else sys.stdout)
     return 0
+
+
+def _check(args):
+    """Refuse what can be refused before a model is loaded; what is left out gets its default."""
+    check_seed(args.seed)
+    check_folder(args.output)
+    if args.evaluation_lines is None:
+        args.evaluation_lines = 4 if args.network == "reader" else 0
+    for name in ("first", "channels", "evaluation_lines", "budget"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"{name} = {getattr(args, name)} is not allowed: it must be at least 0")
+    if args.layers < 2:
+        raise ValueError(f"layers = {args.layers} is not allowed: it must be at least 2")
+    if min(args.crop) < 0 or (min(args.crop) == 0) != (max(args.crop) == 0):
+        raise ValueError("crop = {} {} is not allowed: both must be at least 1, or 0 for all of the input".format(
+            *args.crop))
+    if args.network == "detector" and args.evaluation_lines:
+        raise ValueError(f"evaluation_lines = {args.evaluation_lines} is not allowed with the detector, whose decoder "
+                         "is not here: it must be 0")
 
 
 def _measure(args, config, tell):
@@ -104,7 +119,7 @@ def _measure(args, config, tell):
                        stack, runs["DUET"].program, runs["BASE"].program),
                    "modes": _modes(runs), "thesis": THESIS, "thesis_latency": THESIS_LATENCY, "reader": None}
         results["averages"] = _averages(results)
-        if reader and args.evaluation_lines:
+        if args.evaluation_lines:
             tell.step("reading lines with the whole network in integers")
             sets = {"rendered": lines, "page": page_lines(tell)[:args.evaluation_lines]}
             study = network_study(model, images, sets, BUDGETS, ((CLIPPING, 12),), tell)
@@ -189,15 +204,16 @@ def _report(results):
     lines += [f"{title}{row['macs']:>11}{row['cycles']:>9}{row['work_cycles']:>9}{row['speed_up']:>10.2f}"
               f"{row['work_speed_up']:>9.2f}{_bound(row):>8}{100 * row['utilisation']:>12.1f}%"
               f"{row['speculation']:>12}" for title, row in _rows(results)]
-    lines += ["work: without cycles in which the Executor waits for weights from the DRAM; bound: MACs of BASE / MACs; "
-              "Speculator: cycles in which it works on the layer's tiles",
+    lines += ["work: without cycles in which the Executor waits for weights or input from the DRAM; bound: MACs of "
+              "BASE / MACs; Speculator: cycles in which it works on the layer's tiles",
               "", "where the cycles go, in percent", f"{'layer':8}{'mode':6}"
               + "".join(f"{title:>10}" for title in CAUSES.values())]
     lines += [title + "".join(f"{100 * row[cause] / row['cycles']:>10.1f}" for cause in CAUSES)
               for title, row in _rows(results)]
     lines += ["issue: MACs / elements; unequal: besides, the element with most work in each step; chunks: others wait "
               "for the elements of their chunk; nobody issues:", "drain: sums are added up; load: chunks and "
-              "configuration are loaded; SPEC, DRAM, commands: EXEC waits for the Speculator, weights, a command",
+              "configuration are loaded; SPEC, DRAM, commands: EXEC waits for the Speculator, weights or input, a "
+              "command",
               "", f"{'program':8}{'cycles':>9}{'speed-up':>10}   switched layers, averages: {'speed-up':>8}"
               f"{'of work':>9}{'thesis':>8}{'bound':>8}{'utilisation':>13}{'thesis':>8}{'Executor':>10}"
               f"{'Speculator':>12}"]

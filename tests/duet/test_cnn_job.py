@@ -9,6 +9,7 @@ import pytest
 
 from golden.duet.mode import Mode
 from golden.duet.networks import DuetConvolution
+from golden.workloads.craft import Craft
 from golden.workloads.easyocr import Crnn
 from golden.workloads.layers import Convolution
 from hw.duet.accelerator_config import DuetAcceleratorConfig
@@ -94,7 +95,7 @@ def test_wrong_results_are_found(monkeypatch):
 
 
 def test_crop_must_fit():
-    with pytest.raises(ValueError, match="crop = 13 x 5 is not allowed: the map has 12 x 30"):
+    with pytest.raises(ValueError, match="crop = 13 x 5 is not allowed: it must be 1 x 1 to 12 x 30"):
         stack(crop=(13, 5))
 
 
@@ -149,9 +150,16 @@ def test_job_on_the_detector(tmp_path, capsys):
     assert "2 convolutions of the detector" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments, reason", [(["--set", "rows=3"], "rows"), (["-o", __file__], "must be a folder"),
-                                               (["--channels", "-1"], "channels"), (["--budget", "-1"], "budget")])
-def test_bad_requests(arguments, reason, capsys):
+@pytest.mark.parametrize("arguments, reason", [
+    (["--set", "rows=3"], "rows"), (["-o", __file__], "must be a folder"), (["--channels", "-1"], "channels = -1"),
+    (["--budget", "-1"], "budget"), (["--first", "-1"], "first = -1"), (["--layers", "1"], "layers = 1"),
+    (["--crop", "-1", "4"], "crop = -1 4"), (["--crop", "8", "0"], "crop = 8 0"),
+    (["--evaluation-lines", "-1"], "evaluation_lines = -1"),
+    (["--network", "detector", "--evaluation-lines", "4"], "evaluation_lines = 4 is not allowed with the detector")])
+def test_bad_requests(arguments, reason, capsys, monkeypatch):
+    """They are refused before a model is loaded."""
+    monkeypatch.setattr(Crnn, "load", lambda tell: pytest.fail("the model is loaded"))
+    monkeypatch.setattr(Craft, "load", lambda tell: pytest.fail("the model is loaded"))
     assert main(["run", "cnn", *arguments]) == 2
     assert reason in capsys.readouterr().err
 

@@ -72,7 +72,7 @@ def test_cycles_add_up(mode, sizes):
     ends, total = run.model_ends, 0
     for layer, places in zip(layer_cycles(run), _last_tiles(program)):
         assert all(part >= 0 for part in dataclasses.astuple(layer))
-        assert layer.work_cycles == layer.cycles - layer.weights
+        assert layer.work_cycles == layer.cycles - layer.dram
         total += layer.cycles
         assert total == ends[2][places]
         assert (layer.speculation > 0) == (mode.speculates and places != _last_tiles(program)[0])
