@@ -15,7 +15,6 @@ from hw.enmc.ddr_timing import DdrTimingConfig
 from hw.enmc.dram_bank import DramBank
 from hw.enmc.rank_timers import RankTimers
 from hw.enmc.refresh_debt import RefreshDebt
-from hw.enmc.request_queue import RequestQueue
 from hw.stream.fifo import Fifo
 
 __all__ = ["BurstData", "DramController", "DramControllerConfig", "DramCounters", "DramRequest", "DramResponse"]
@@ -130,7 +129,8 @@ class DramController(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.queue = queue = RequestQueue(DramRequest(config), config.queue, assertions=self.assertions)
+        m.submodules.queue = queue = Fifo(DramRequest(config), config.queue, bypass=True,
+                                             assertions=self.assertions)
         m.submodules.timers = timers = RankTimers(config)
         m.submodules.debt = debt = RefreshDebt(config.trefi)
         banks = [DramBank(config, config.row_bits, config.lookahead, assertions=self.assertions)

@@ -37,13 +37,15 @@ def wrapped(fifo):
     return SingleInput(fifo, fifo.depth, lambda block: block.level, where_in_fifo)
 
 
+@pytest.mark.parametrize("bypass", [False, True])
 @pytest.mark.parametrize("depth", [2, 3, 4, 6])
-def test_fifo_keeps_order(depth):
-    prove(wrapped(Fifo(4, depth, assertions=True)), depth=3, name=f"fifo_{depth}")
+def test_fifo_keeps_order(depth, bypass):
+    prove(wrapped(Fifo(4, depth, bypass=bypass, assertions=True)), depth=3, name=f"fifo_{depth}_{bypass}")
 
 
-def test_fifo_fills_up():
-    prove(wrapped(Fifo(4, 3, assertions=True)), depth=12, mode="cover", name="fifo_cover")
+@pytest.mark.parametrize("bypass", [False, True])
+def test_fifo_fills_up(bypass):
+    prove(wrapped(Fifo(4, 3, bypass=bypass, assertions=True)), depth=12, mode="cover", name=f"fifo_cover_{bypass}")
 
 
 class LosingFifo(Fifo):
@@ -55,9 +57,10 @@ class LosingFifo(Fifo):
         return m
 
 
-def test_proof_sees_a_lost_item(tmp_path):
+@pytest.mark.parametrize("bypass", [False, True])
+def test_proof_sees_a_lost_item(bypass, tmp_path):
     with pytest.raises(ProofFailure, match="Assert failed") as caught:
-        prove(wrapped(LosingFifo(4, 3)), depth=10, mode="bmc", name="fifo_losing", keep=tmp_path)
+        prove(wrapped(LosingFifo(4, 3, bypass=bypass)), depth=10, mode="bmc", name="fifo_losing", keep=tmp_path)
     assert caught.value.trace.is_file()
 
 
@@ -100,9 +103,9 @@ async def stalls(dut):
 
 @cocotb.test()
 async def rate_and_latency(dut):
-    """One item a cycle without stalls, and the documented latency."""
+    """One item a cycle without stalls, but at depth 2 without bypass one in two; and the documented latency."""
     bench = await start(dut)
-    layout = context().layout("i")
+    layout, depth, bypass = context().layout("i"), context().config["depth"], context().config["bypass"]
     driver = StreamDriver(dut, "i", layout=layout)
     monitor = StreamMonitor(dut, "o", layout=layout)
     items = [{"number": n, "last": 0} for n in range(100)]
@@ -113,14 +116,15 @@ async def rate_and_latency(dut):
     # The driver offers from the edge after put, and the monitor takes an item at the end of the cycle it is offered in.
     assert bench.cycle - begun == 2 + context().options["latency"]
     assert await monitor.recv_many(99) == items[1:]
-    assert bench.cycle - begun == 2 + context().options["latency"] + (99 if context().config["depth"] > 2 else 198)
+    assert bench.cycle - begun == 2 + context().options["latency"] + (99 if depth > 2 or bypass else 198)
     await bench.finish()
 
 
 @pytest.mark.parametrize("simulator", ["verilator", "icarus"])
-@pytest.mark.parametrize("depth", [2, 5, 16])
-def test_fifo_simulation(depth, simulator, need):
+@pytest.mark.parametrize("depth, bypass", [(2, False), (5, False), (16, False), (2, True), (5, True)])
+def test_fifo_simulation(depth, bypass, simulator, need):
     need(simulator)
-    fifo = Fifo(PAYLOAD, depth, assertions=True)
-    simulate_component(fifo, __name__, name=f"fifo_{depth}", config={"depth": depth},
+    fifo = Fifo(PAYLOAD, depth, bypass=bypass, assertions=True)
+    assert fifo.latency == (1 if bypass else 2)
+    simulate_component(fifo, __name__, name=f"fifo_{depth}_{bypass}", config={"depth": depth, "bypass": bypass},
                        options={"latency": fifo.latency}, simulator=simulator)
