@@ -3,11 +3,11 @@
 ::
 
     layer = Classifier(weight, bias)
-    layer.screener(screener, threshold)
-    ...  # once after reset: write layer.image() to the DRAM at layer.base, run layer.setup(items)
-    for program in layer.compile(hidden):
-        ...  # make program.writes, run program.instructions
-        results = program.results(read, replies)
+    layer.train(vectors, k, candidates)  # or layer.screener(screener, threshold)
+    results = layer(hidden)  # on a golden rank: layer.image(), layer.setup(), layer.compile(hidden), Program.results()
+
+Another rank: once after reset write layer.image() to the DRAM at layer.base and run layer.setup(items); then for each
+program of layer.compile(hidden) make its writes, run its instructions, and have its results().
 
 A program's batch is what the Screener's feature buffer holds: the vectors that are more become further programs.
 """
@@ -17,10 +17,12 @@ import dataclasses
 import numpy as np
 
 from golden.arith.fixed import signed_range
-from golden.enmc.isa import make
+from golden.enmc.enmc_rank import EnmcRank
+from golden.enmc.isa import RANK_BYTES, make
 from golden.enmc.layout import (BURST_BYTES, GROUP_CLASSES, LANES, MAX_CHUNKS, Layout, chunks, pack_features,
                                 pack_items)
 from golden.enmc.screener import item_entries
+from golden.enmc.screener_training import calibrated_threshold, train
 
 __all__ = ["Classifier", "MAX_ITEMS", "Program", "Results", "accurate_program", "screening_program", "split"]
 
@@ -29,9 +31,14 @@ _ENTRIES = 64  # results of a tile, and values of a buffer
 _LOG_ENTRY = np.dtype([("class", "<u4"), ("score", "<f4")])
 
 
+def _most_items(k):
+    """Vectors of ``k`` features that the feature buffer holds."""
+    return min(MAX_ITEMS, MAX_CHUNKS // chunks(k))
+
+
 def split(items, k):
     """Sizes of the batches that ``items`` vectors of ``k`` features are worked on in: few, and about equal."""
-    most = min(MAX_ITEMS, MAX_CHUNKS // chunks(k))
+    most = _most_items(k)
     if items < 1 or most < 1:
         raise ValueError(f"items = {items}, k = {k} is not allowed: at least one vector, of at most "
                          f"{MAX_CHUNKS * LANES} features")
@@ -167,7 +174,10 @@ class Program:
 
 
 class Classifier:
-    """An output layer ``weight`` float32 (classes, d), ``bias`` (classes,) in a rank's DRAM from ``base`` on."""
+    """An output layer ``weight`` float32 (classes, d), ``bias`` (classes,) in a rank's DRAM from ``base`` on.
+
+    Called with hidden vectors it classifies them on a golden rank.
+    """
 
     def __init__(self, weight, bias, base=0):
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
@@ -177,7 +187,16 @@ class Classifier:
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} has numbers that are not finite")
         self.weight, self.bias, self.base = weight, bias, base
-        self._screener = self._threshold = None
+        self._screener = self._threshold = self._rank = None
+
+    def train(self, vectors, k, candidates, kind="ternary", *, seed=0):
+        """Screen with ``k`` features, as trained on hidden ``vectors`` (n, d): :func:`.screener_training.train`.
+
+        The threshold gives ``candidates`` a vector on average there; one for all vectors needs a layer that is centred
+        (:func:`.screener_training.centred_layer`).
+        """
+        screener = train(self.weight, self.bias, vectors, k, kind, seed=seed)
+        self.screener(screener, calibrated_threshold(screener, vectors, candidates))
 
     def screener(self, screener, threshold):
         """Screen by ``screener``, a ``screener_training.TrainedScreener`` of integers, at ``threshold`` (Q15.16)."""
@@ -186,14 +205,21 @@ class Classifier:
             raise ValueError("screener must be one of integers, of as many classes as the layer")
         if not low <= threshold <= high:
             raise ValueError(f"threshold = {threshold} is not allowed: it must be from {low} to {high}")
-        self._screener, self._threshold = screener, int(threshold)
+        self._screener, self._threshold, self._rank = screener, int(threshold), None
 
     def layout(self, items):
-        """The :class:`Layout` of a batch of ``items`` vectors; places of the weights do not depend on it."""
+        """The :class:`Layout` of a batch of ``items`` vectors; places of the weights do not depend on it.
+
+        Raises ``ValueError`` where a rank has no room for it.
+        """
         if self._screener is None:
-            raise ValueError("the layer has no screener yet: call screener() first")
+            raise ValueError("the layer has no screener yet: call train() or screener() first")
         classes, hidden = self.weight.shape
-        return Layout(classes=classes, hidden=hidden, k=self._screener.k, items=items, base=self.base)
+        layout = Layout(classes=classes, hidden=hidden, k=self._screener.k, items=items, base=self.base)
+        if layout.end > RANK_BYTES:
+            raise ValueError(f"base = {self.base} is not allowed: the layer ends at byte {layout.end} then, a rank has "
+                             f"{RANK_BYTES} at most")
+        return layout
 
     def image(self):
         """Weights as uint8, for the DRAM from ``base`` on: once, before all programs."""
@@ -241,3 +267,28 @@ class Classifier:
             programs.append(Program(layout, instructions, writes, logged=not accurate))
             first += items
         return programs
+
+    def __call__(self, hidden, *, accurate=False, probabilities=True):
+        """:class:`Results` of ``hidden`` float32 (n, d), of a golden rank that runs the compiled programs.
+
+        ``scores`` (n, classes) are softmax over the mixed results; without ``probabilities`` those themselves.
+        ``accurate`` and what is refused: :meth:`compile`.
+        """
+        programs = self.compile(hidden, accurate=accurate, probabilities=probabilities)
+        rank, done = self._loaded_rank(), []
+        for program in programs:
+            for address, content in program.writes:
+                rank.store(address, content)
+            done.append(program.results(rank.fetch, rank.run(program.instructions)))
+        return Results(np.concatenate([each.scores for each in done]),
+                       [row for each in done for row in each.candidates],
+                       [row for each in done for row in each.accurate])
+
+    def _loaded_rank(self):
+        """The golden rank of this layer, made at the first call."""
+        if self._rank is None:
+            rank = EnmcRank()
+            rank.memory.load(self.base // BURST_BYTES, self.image().reshape(-1, BURST_BYTES))
+            rank.run(self.setup(_most_items(self._screener.k)))
+            self._rank = rank
+        return self._rank

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from golden.enmc.compiler import Classifier
 from golden.enmc.layout import BURST_BYTES
 from golden.enmc.screener_training import classifier_scores
 from golden.enmc.screening import above_threshold, mixed_scores
@@ -14,7 +15,7 @@ from hw.enmc.enmc_rank import EnmcRankConfig
 from resilin.cli import main
 from resilin.enmc.classify_record import typical
 from resilin.enmc.classify_run import check_layer, curve_session, full_session, layer_session, make_task, timeline
-from resilin.enmc.rank_run import Mismatch, compare_replies, run_sessions
+from resilin.enmc.rank_run import Mismatch, Session, compare_replies, run_sessions
 from tests.workloads.models import page_lines, recogniser, smollm2
 
 CONFIG = EnmcRankConfig.preset("small")
@@ -27,13 +28,24 @@ def small_task(items, classes=130, width=40, candidates=9):
     return make_task(weight, bias, vectors, vectors[:items], 20, "ternary", candidates)
 
 
+def small_classifier():
+    """A layer as a user makes it, and five vectors."""
+    task = small_task(60)
+    layer = Classifier(task.weight, task.bias)
+    layer.train(task.hidden, 20, 9)
+    return layer, task.hidden[:5]
+
+
 @pytest.fixture(scope="module")
 def runs():
-    """Of a layer for two items, of one in full and at three thresholds, on the RTL."""
+    """Of a layer for two items, of one in full and at three thresholds, of five items in two batches, on the RTL."""
     task, one = small_task(2), small_task(1)
+    layer, vectors = small_classifier()
     return run_sessions({"layer": layer_session(task, probabilities=True),
                          "full": full_session(one.weight, one.bias, one.hidden),
-                         "curve": curve_session(one, (0, 8, 500))}, CONFIG, preset="small", every=256)
+                         "curve": curve_session(one, (0, 8, 500)),
+                         "batches": Session.of(layer, len(vectors), dict(enumerate(layer.compile(vectors))))},
+                        CONFIG, preset="small", every=256)
 
 
 def test_both_ways_on_the_rtl_give_what_numpy_gives(runs):
@@ -67,6 +79,17 @@ def test_full_classification_and_a_curve(runs):
     assert [sum(map(len, run.results.candidates)) for run in runs["curve"].values()] == [0, 8, 130]
     none, some, every = (run.cycles for run in runs["curve"].values())
     assert none < some < every
+
+
+def test_programs_of_a_call_on_the_rtl_give_what_the_call_gives(runs):
+    layer, vectors = small_classifier()
+    expected = layer(vectors, probabilities=False)
+    found = [run.results for run in runs["batches"].values()]
+    assert [len(each.scores) for each in found] == [3, 2] and any(map(len, expected.candidates))
+    assert np.array_equal(np.concatenate([each.scores for each in found]), expected.scores)
+    for name in ("candidates", "accurate"):
+        got = [row for each in found for row in getattr(each, name)]
+        assert all(np.array_equal(*pair) for pair in zip(got, getattr(expected, name), strict=True))
 
 
 def test_other_candidates_or_results_are_seen(runs):

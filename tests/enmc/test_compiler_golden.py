@@ -94,6 +94,52 @@ def test_a_program_is_text_that_assembles_to_it():
         assert assemble("\n".join(map(str, program.instructions))) == program.instructions
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_call_classifies_batches_of_any_layer(seed):
+    """Random sizes, trained and called as a user does; one batch after the other on the same rank."""
+    rng = np.random.default_rng(seed)
+    classes, hidden = (int(rng.integers(1, most)) for most in (200, 70))
+    k, base = int(rng.integers(1, hidden + 1)), int(rng.integers(0, 3)) << 15
+    weight, bias = rng.normal(size=(classes, hidden)).astype(np.float32), rng.normal(size=classes).astype(np.float32)
+    vectors = rng.normal(size=(80, hidden)).astype(np.float32)
+    classifier = Classifier(weight, bias, base)
+    classifier.train(vectors, k, max(1, classes // 16))
+    screener = train(weight, bias, vectors, k)
+    threshold = calibrated_threshold(screener, vectors, max(1, classes // 16))
+    for items in rng.permutation([1, 2, 3, 4, 7]):
+        batch = rng.normal(size=(items, hidden)).astype(np.float32)
+        approximate = screener.scores(batch)
+        chosen, full = above_threshold(approximate, threshold), classifier_scores(weight, bias, batch)
+        scores = mixed_scores(approximate, chosen, full)
+        results = classifier(batch, probabilities=False)
+        np.testing.assert_allclose(results.scores, scores, rtol=1e-4, atol=1e-4)
+        assert len(results.candidates) == len(results.accurate) == items
+        for item, (found, values) in enumerate(zip(results.candidates, results.accurate)):
+            assert np.array_equal(found, np.flatnonzero(chosen[item]))
+            assert np.array_equal(values, results.scores[item, found])
+        if items == 2:
+            likely = np.exp(scores - scores.max(1, keepdims=True))
+            np.testing.assert_allclose(classifier(batch).scores, likely / likely.sum(1, keepdims=True), rtol=1e-3,
+                                       atol=1e-9)
+            np.testing.assert_allclose(classifier(batch, accurate=True, probabilities=False).scores, full, rtol=1e-4,
+                                       atol=1e-4)
+
+
+def test_a_call_has_the_screener_of_the_moment():
+    classifier, vectors, screener, _ = layer(100, 20, 10)
+    first = classifier(vectors[:2], probabilities=False)
+    classifier.screener(screener, (1 << 31) - 1)
+    assert not any(map(len, classifier(vectors[:2]).candidates)) and any(map(len, first.candidates))
+    classifier.train(vectors, 5, 20, "pca", seed=3)
+    assert classifier.layout(1).k == 5 and any(map(len, classifier(vectors[:2]).candidates))
+
+
+def test_too_large_a_layer_for_a_rank_is_refused():
+    classifier, vectors, _, _ = layer(70, 20, 10, base=(8 << 30) - (5 << 15))
+    with pytest.raises(ValueError, match="base = 8589770752 is not allowed: the layer ends at byte 8589967360"):
+        classifier(vectors[:1])
+
+
 def test_split():
     assert split(1, 144) == [1] and split(4, 144) == [2, 2] and split(7, 144) == [3, 2, 2]
     assert split(8, 128) == [4, 4] and split(3, 512) == [1, 1, 1] and split(5, 16) == [3, 2]
@@ -107,8 +153,10 @@ def test_refusals():
     classifier, vectors, screener, _ = layer(70, 20, 10)
     with pytest.raises(ValueError, match="weight has shape"):
         Classifier(classifier.weight, classifier.bias[:5])
-    with pytest.raises(ValueError, match="call screener"):
-        Classifier(classifier.weight, classifier.bias).compile(vectors[:1])
+    with pytest.raises(ValueError, match=r"call train\(\) or screener\(\) first"):
+        Classifier(classifier.weight, classifier.bias)(vectors[:1])
+    with pytest.raises(ValueError, match="items = 0"):
+        classifier(vectors[:0])
     with pytest.raises(ValueError, match="weight has numbers that are not finite"):
         Classifier(np.full((3, 2), np.nan, np.float32), np.zeros(3, np.float32))
     for wrong in (vectors[:1, :1], vectors[0], vectors[:1].astype(np.float64)):
