@@ -1,0 +1,153 @@
+"""The compile step of the FiGS array: a tile of sparse weights into controls of every cycle, in the fewest cycles.
+
+The x of a pass comes in positions of G inputs, one a row of the group. A position is fed as one entry, or as several
+with different exchanges where G > alpha + 1. An element does one job a cycle, oldest first; a job is an input for which
+any of its lanes has a weight. An entry is fed for as long as it takes until no element has more than depth - 1 jobs
+left: what the registers remember. See docs/figs/mapping.md for why no order of the same entries takes fewer cycles.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from golden.figs.mapping_report import Report
+from golden.figs.program import Program
+
+__all__ = ["Schedule", "Tile", "compile_tile", "tile_weights"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tile:
+    """One output tile: rows ``first_output`` to ``first_output + outputs - 1`` of W, its program, its cost."""
+
+    first_output: int
+    outputs: int
+    program: Program
+    report: Report
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Schedule:
+    """Entries in the order they are fed: ``position``, ``exchange``, ``fed`` (cycles, at least 1); then ``tail``."""
+
+    position: np.ndarray
+    exchange: np.ndarray
+    fed: np.ndarray
+    tail: int
+
+    @property
+    def start(self):
+        """The first cycle of each entry."""
+        return np.cumsum(self.fed) - self.fed
+
+    @property
+    def cycles(self):
+        return int(self.fed.sum()) + self.tail
+
+
+def tile_weights(sizes, weights, group, period):
+    """A tile's weights by place: (group, columns, beta, positions, period), zeros where the tile is ragged.
+
+    ``weights`` (outputs, inputs): output (g C + c) beta + j is lane j of element (g, c), input a period + v is value v
+    of position a.
+    """
+    outputs, width = weights.shape
+    whole = np.zeros((sizes.tile_outputs(group), -(-width // period) * period), np.int64)
+    whole[:outputs, :width] = weights
+    return whole.reshape(group, sizes.columns, sizes.beta, -1, period)
+
+
+def _values(group, reach):
+    """Which values of a position row g sees with exchange h reach: (group, exchanges, seen), rising."""
+    seen = min(group, reach)
+    block = np.arange(group)[:, None] // seen ^ np.arange(group // seen)
+    return block[..., None] * seen + np.arange(seen)
+
+
+def _feed(backlog, counts, depth):
+    """Cycles that entries must be fed, and what is left then; ``counts`` (..., elements) jobs of the entry."""
+    waiting = backlog + counts
+    fed = np.maximum(waiting.max(-1) - (depth - 1), 1)
+    return fed, np.maximum(waiting - fed[..., None], 0)
+
+
+def _schedule(counts, depth, reach):
+    """The :class:`Schedule` of ``counts`` (positions, exchanges, elements): jobs of each element.
+
+    Of the entries of a position, next is the one that takes the fewest cycles; of equal ones the one that leaves the
+    least backlog in the worst element, then in all; of equal ones the lowest exchange.
+    """
+    wanted = counts.any(-1)
+    wanted[~wanted.any(-1), 0] = True
+    backlog = np.zeros(counts.shape[-1], np.int64)
+    entries = []
+    for position, (need, present) in enumerate(zip(counts, wanted)):
+        left = np.flatnonzero(present)
+        while len(left):
+            fed, after = _feed(backlog, need[left], depth)
+            best = np.lexsort((after.sum(-1), after.max(-1), fed))[0] if len(left) > 1 else 0
+            backlog = after[best]
+            entries.append((position, left[best] * reach, fed[best]))
+            left = np.delete(left, best)
+    position, exchange, fed = np.array(entries, np.int64).reshape(-1, 3).T
+    return Schedule(position, exchange, fed, int(backlog.max(initial=0)))
+
+
+def _check(sizes, weights):
+    if weights.ndim != 2 or not weights.shape[1] or not 1 <= len(weights):
+        raise ValueError(f"weights of shape {weights.shape} are not allowed: they must be (outputs, inputs), not empty")
+    if sizes.array != "figs":
+        raise ValueError(f"array = {sizes.array!r} is not allowed: array must be 'figs'")
+
+
+def compile_tile(sizes, weights, group, first_output=0):
+    """The :class:`Tile` of ``weights`` (outputs, inputs), at most G C beta outputs, any pattern, groups of ``group``."""
+    weights = np.asarray(weights)
+    _check(sizes, weights)
+    if group not in (1 << bit for bit in range(sizes.groups.bit_length())):
+        raise ValueError(f"group = {group} is not allowed: group must be a power of two, at most {sizes.groups}")
+    if len(weights) > sizes.tile_outputs(group):
+        raise ValueError(f"weights of {len(weights)} outputs are not allowed: a tile has {sizes.tile_outputs(group)}")
+    placed = tile_weights(sizes, weights, group, group)
+    needed = placed.any(2).transpose(2, 3, 0, 1)  # (positions, values, group, columns)
+    row = np.arange(group)
+    values = _values(group, sizes.reach)
+    # (positions, exchanges, seen, group, columns): the jobs of each element in the order of the values
+    jobs = np.stack([needed[:, values[g], g] for g in row], 3)
+    positions, exchanges, seen = jobs.shape[:3]
+    counts = jobs.sum(2).reshape(positions, exchanges, -1)
+    schedule = _schedule(counts, sizes.depth, sizes.reach)
+    program = _program(sizes, group, placed, jobs, values, schedule)
+    held = schedule.cycles - positions - schedule.tail
+    report = Report(schedule.cycles, positions, held, schedule.tail, int(jobs.sum()), int(np.count_nonzero(placed)),
+                    schedule.cycles * sizes.tile_outputs(group))
+    return Tile(first_output, len(weights), program, report)
+
+
+def _program(sizes, group, placed, jobs, values, schedule):
+    """The :class:`Program`: every job in the first cycle in which its value is there and its element free."""
+    cycles, start = schedule.cycles, schedule.start
+    advance, exchange = np.zeros(cycles, bool), np.zeros(cycles, np.int64)
+    new = np.diff(schedule.position, prepend=-1) > 0
+    advance[start[new]] = True
+    exchange[:cycles - schedule.tail] = np.repeat(schedule.exchange, schedule.fed)
+    which = schedule.exchange // sizes.reach
+    # (elements, jobs in the order of the entries), flat over entries and values seen
+    due = jobs[schedule.position, which].transpose(2, 3, 0, 1).reshape(group * sizes.columns, -1)
+    seen = jobs.shape[2]
+    rank = np.cumsum(due, -1) - 1
+    begin = np.repeat(start, seen)
+    # A job's cycle is the first one from its entry's start on that no older job of the element has taken.
+    cycle = rank + np.maximum.accumulate(np.where(due, begin - rank, -1), -1)
+    element, order = np.nonzero(due)
+    cycle, entry = cycle[element, order], order // seen
+    g, column = element // sizes.columns, element % sizes.columns
+    value = values[g, which[entry], order % seen]
+    age = np.maximum(cycle - (start + schedule.fed - 1)[entry], 0)
+    use = np.zeros((cycles, group, sizes.columns), bool)
+    select = np.zeros(use.shape, np.int64)
+    weights = np.zeros((*use.shape, sizes.beta), np.int64)
+    use[cycle, g, column] = True
+    select[cycle, g, column] = age * sizes.reach + (value ^ schedule.exchange[entry] ^ g)
+    weights[cycle, g, column] = placed[g, column, :, schedule.position[entry], value]
+    return Program(group, advance, weights, exchange=exchange, use=use, select=select)
