@@ -11,6 +11,8 @@ from golden.enmc.layout import Layout
 from golden.enmc.rank_timing import RankTiming, rank_times
 from hw.enmc.enmc_rank import EnmcRankConfig
 
+from .test_enmc_rank import classifier
+
 
 def setup(layout):
     """Where the rank may write."""
@@ -108,18 +110,44 @@ def test_arguments_are_refused(options, message):
 def test_whole_layers():
     """The table of docs/enmc/rank_timing.md (with -s): 49,152 classes of 576 features. Slices of them cost the same a
     class, so figures of a slice hold for the layer."""
-    config = EnmcRankConfig.preset("paper")
     print("\n| | classes | candidates | cycles | bursts read, written | Screener, Executor, both at once, cycles |")
     print("|---|---|---|---|---|---|")
     a_class = {}
     for classes in (2048, 49_152):
         layout, candidates = layer(classes, 576, 144, 1, classes // 32)
-        for name, program in (("screening", screening(layout)),
-                              ("full classification", setup(layout) + accurate_program(layout))):
-            times = rank_times(program, candidates, config, bin_cycles=1 << 20)
-            print(f"| {name} | {classes:,} | {times.candidates[0]:,} | {times.cycles:,} | {times.bursts_read:,}, "
-                  f"{times.bursts_written:,} | {times.screener_cycles:,}, {times.executor_cycles:,}, "
-                  f"{times.overlap_cycles:,} |")
+        for name, program in (("screening", screening_program(layout, (1,), 0, 0)),
+                              ("full classification", accurate_program(layout))):
+            times = on_the_paper(layout, program, candidates)
+            tell(name, classes, times)
             a_class.setdefault(name, []).append(times.cycles / classes)
     for slice_, whole in a_class.values():
         assert whole == pytest.approx(slice_, rel=.05)
+
+
+@pytest.mark.slow
+def test_the_layer_of_the_rates():
+    """Prints (with -s) the model's row for the layer of docs/enmc/enmc_rank.md, `rates` of seed 1. Where candidates are
+    matters: as many random ones take other times."""
+    made, vectors = classifier(np.random.default_rng(1), 2048, 576, 144, 2048 // 32)
+    (program,) = made.compile(vectors[:1])
+    times = on_the_paper(program.layout, program.instructions, made(vectors[:1], probabilities=False).candidates)
+    tell("screening", 2048, times)
+    count = times.candidates[0]
+    others = [on_the_paper(program.layout, program.instructions, layer(2048, 576, 144, 1, count, seed)[1]).cycles
+              for seed in range(4)]
+    print(f"{count} candidates elsewhere: {others}")
+    assert len({times.cycles, *others}) > 1 and max(others) < 1.1 * min(others)
+
+
+def on_the_paper(layout, program, candidates):
+    """Of a program of a layer on the rank of the thesis' size, after its setup."""
+    rank = RankTiming(EnmcRankConfig.preset("paper"))
+    rank.run(setup(layout))
+    return rank.run(program, candidates, bin_cycles=1 << 20)
+
+
+def tell(name, classes, times):
+    """A row of docs/enmc/rank_timing.md."""
+    print(f"| {name} | {classes:,} | {times.candidates[0]:,} | {times.cycles:,} | {times.bursts_read:,}, "
+          f"{times.bursts_written:,} | {times.screener_cycles:,}, {times.executor_cycles:,}, "
+          f"{times.overlap_cycles:,} |")
