@@ -29,7 +29,8 @@ class RankHost:
     Parameters: ``dut``, ``bench`` (:class:`sim.bench.Bench`), ``ctx`` (:class:`sim.context.Context`), ``config`` of the
     rank; ``gaps``: DRAM clocks from a command to an instruction after it, at least 4, one is drawn for each.
 
-    :meth:`run` keeps to the room that STATUS tells. Attribute ``full``: how often it found none.
+    :meth:`run` keeps to the room that STATUS tells. Attributes ``full``: how often it found none; ``refreshes``: how
+    many :meth:`refresh` made.
     """
 
     name = "host"
@@ -39,7 +40,7 @@ class RankHost:
         self.layout = ctx.layout("host__command__0")
         self.read_latency = config.cl + 2 * PHASES
         self._dq_in, self._reply = reader(dut.host__dq_in), reader(dut.reply)
-        self.full = 0
+        self.full = self.refreshes = 0
         self.reset()
         bench.add(self)
 
@@ -179,6 +180,7 @@ class RankHost:
         self.put(precharge(1 << 10), 100)
         self.put({"cs_n": 0, "act_n": 1, "bg": 0, "ba": 0, "a": 0b001 << 14}, 20)
         await self.drain()
+        self.refreshes += 1
 
     async def read(self, address):
         """Ordinary traffic: the 64 bytes of a burst, uint8."""
