@@ -104,6 +104,8 @@ BLOCKS = (
     Block("enmc_rank", "enmc", "EnmcRank", "EnmcRankConfig",
           "Screener, Executor and memory of a rank behind the host's DDR4 port",
           vectors=("host_traffic", "layers"), asic_presets=("small", "fpga", "paper"), isa="resilin.enmc.isa_files"),
+    Block("figs_engine", "figs", "FigsEngine", "FigsEngineConfig",
+          "N:M sparse matrix products: program memory, swap registers that exchange activations, MAC units"),
 )
 
 

@@ -1,0 +1,1 @@
+"""FiGS: swap-register engine for N:M structured sparsity, and the engines it is compared with."""
