@@ -19,6 +19,8 @@ from sim.scoreboard import Scoreboard
 from sim.stream import StallProfile, _reader as reader, unpack
 from sim.timed import TimedDriver, TimedMonitor
 
+from .clear import clear_unit
+
 POINTS = [
     *(f"group of {count}" for count in (1, 2, 3, 4)), "row of one burst", "ragged last tile", "row of several tiles",
     "address beyond the last one", "no room for a word", "results held up", "reset in mid-work",
@@ -309,10 +311,7 @@ class Harness:
         self.dut.sum_write.value = 0
 
     async def clear(self):
-        self.model.clear()
-        self.dut.clear.value = 1
-        await self.bench.cycles(1)
-        self.dut.clear.value = 0
+        await clear_unit(self)
         coverage.hit("clear")
 
     async def finish(self):

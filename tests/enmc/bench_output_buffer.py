@@ -11,6 +11,8 @@ from sim.context import context
 from sim.coverage import Coverage
 from sim.timed import TimedDriver
 
+from .clear import clear_unit
+
 POINTS = [
     *(f"{items} items" for items in (1, 2, 3, 4)), "no valid entry", "one valid entry", "all valid entries",
     "nothing to be stored", "accurate beside results", "accurate is the maximum", "zeros of both signs",
@@ -118,10 +120,7 @@ class Harness:
         coverage.hit("maximum written")
 
     async def clear(self):
-        self.model.clear()
-        self.dut.clear.value = 1
-        await self.bench.cycles(1)
-        self.dut.clear.value = 0
+        await clear_unit(self)
         coverage.hit("clear")
 
     async def check(self):

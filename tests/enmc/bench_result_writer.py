@@ -6,6 +6,8 @@ from golden.enmc.result_writer import ResultSettings, ResultWriter
 from sim.coverage import Coverage
 from tests.dota.harness import StreamHarness
 
+from .clear import clear_unit
+
 POINTS = ["log", "no log", "result dropped", "log entry dropped", "both dropped", "lowest burst", "highest burst",
           *(f"item {item}" for item in range(4)), "last number of a burst", "counts cleared", "reset in mid-work"]
 coverage = Coverage("result_writer", POINTS)
@@ -107,8 +109,5 @@ class Harness(StreamHarness):
         assert counts == self.model.counts, f"{counts} instead of {self.model.counts}"
 
     async def clear(self):
-        self.model.clear()
-        self.dut.clear.value = 1
-        await self.bench.cycles(1)
-        self.dut.clear.value = 0
+        await clear_unit(self)
         coverage.hit("counts cleared")

@@ -15,6 +15,7 @@ from sim.scoreboard import Scoreboard
 from sim.stream import StallProfile, StreamDriver, StreamMonitor, pack
 from sim.timed import TimedMonitor
 
+from .clear import clear_unit
 from .lockstep_screener import Lockstep
 
 POINTS = [
@@ -147,10 +148,7 @@ class Harness:
                 assert got == wanted, f"buffer {buffer}, word {index}: {got:#x}, not {wanted:#x}"
 
     async def clear(self):
-        self.dut.clear.value = 1
-        await self.bench.cycles(1)
-        self.dut.clear.value = 0
-        self.model.clear()
+        await clear_unit(self)
         hit("clear")
 
     def job(self, op, **fields):
