@@ -9,7 +9,8 @@ import dataclasses
 
 import numpy as np
 
-__all__ = ["LARGEST_GROUP", "Pattern", "chain", "is_pattern", "magnitude_mask", "pattern_of"]
+__all__ = ["LARGEST_GROUP", "Pattern", "chain", "is_pattern", "magnitude_mask", "pattern_of",
+           "shared_strength"]
 
 #: The largest M that the engine runs; training may use larger groups on the way.
 LARGEST_GROUP = 32
@@ -79,6 +80,20 @@ def _greatest(values, count):
         np.put_along_axis(chosen, order, True, -1)
         mask[tied] = chosen
     return mask
+
+
+def shared_strength(weights, rows):
+    """What :func:`magnitude_mask` takes for masks that ``rows`` neighbouring outputs share: the root of the sum of
+    their squares, the same for all of them; of shape (outputs, inputs). A last set may have fewer outputs.
+    """
+    weights = np.asarray(weights)
+    if rows < 1:
+        raise ValueError(f"rows = {rows} is not allowed: it must be at least 1")
+    if rows == 1:
+        return weights
+    first = np.arange(0, len(weights), rows)
+    strength = np.sqrt(np.add.reduceat(np.square(weights.astype(np.float64)), first))
+    return np.repeat(strength, np.diff([*first, len(weights)]), 0)
 
 
 def magnitude_mask(weights, pattern, within=None):

@@ -17,7 +17,7 @@ import dataclasses
 
 import numpy as np
 
-from golden.figs.patterns import chain, magnitude_mask
+from golden.figs.patterns import chain, magnitude_mask, shared_strength
 
 __all__ = ["Masks", "Recipe"]
 
@@ -28,7 +28,8 @@ class Recipe:
 
     ``decay``: lambda of SR-STE. ``length``: patterns of the chain, 1 for the target alone. ``share``: the last pattern
     begins after this share of the training; those before it take equal parts. ``nested``: each mask within the last
-    mask of the pattern before. ``rate``: learning rate at the beginning.
+    mask of the pattern before. ``rate``: learning rate at the beginning. ``rows``: neighbouring outputs that share a
+    mask, as the units of an element do that share its activations (docs/figs/figs_engine.md).
     """
 
     name: str
@@ -38,11 +39,13 @@ class Recipe:
     length: int = 1
     share: float = 0.5
     nested: bool = False
+    rows: int = 1
 
     def __post_init__(self):
         for name, value, good, allowed in (
                 ("rate", self.rate, self.rate > 0, "above 0"), ("decay", self.decay, self.decay >= 0, "at least 0"),
                 ("length", self.length, self.length >= 1, "at least 1"),
+                ("rows", self.rows, self.rows >= 1, "at least 1"),
                 ("share", self.share, 0 <= self.share < 1, "at least 0 and below 1")):
             if not good:
                 raise ValueError(f"{name} = {value} is not allowed: it must be {allowed}")
@@ -69,7 +72,8 @@ class Masks:
             self._within = self.masks
         self.stage = stage
         if self.recipe.live or not self.masks:
-            self.masks = {name: magnitude_mask(weight, self.patterns[stage], self._within.get(name))
+            self.masks = {name: magnitude_mask(shared_strength(weight, self.recipe.rows), self.patterns[stage],
+                                               self._within.get(name))
                           for name, weight in weights.items()}
 
     def slope(self, name, gradient):

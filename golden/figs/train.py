@@ -21,9 +21,9 @@ def dense_recipe(rate):
     return Recipe("dense", rate, live=False)
 
 
-def prune(network, target):
-    """A copy of ``network`` with the one-shot mask of the pattern ``target``."""
-    masks = Masks(dense_recipe(1), target, 1)
+def prune(network, target, rows=1):
+    """A copy of ``network`` with the one-shot mask of the pattern ``target``, shared by ``rows`` outputs."""
+    masks = Masks(Recipe("one-shot", 1, live=False, rows=rows), target, 1)
     masks.update(0, _pruned(network))
     return network.copy(_masked(network, masks))
 

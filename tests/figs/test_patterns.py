@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from golden.figs.patterns import LARGEST_GROUP, Pattern, chain, is_pattern, magnitude_mask, pattern_of
+from golden.figs.patterns import LARGEST_GROUP, Pattern, chain, is_pattern, magnitude_mask, pattern_of, shared_strength
 
 ENGINE = [Pattern(n, m) for m in (1, 2, 4, 8, 16, 32) for n in (1, 2, 4, 8, 16, 32) if n <= m]
 
@@ -98,3 +98,16 @@ def test_patterns_as_text():
         chain(Pattern(1, 4), 0)
     with pytest.raises(ValueError, match="outputs, inputs"):
         magnitude_mask(np.ones(4), Pattern(1, 4))
+
+
+def test_masks_that_rows_share():
+    weights = np.random.default_rng(3).normal(size=(10, 24))
+    strength = shared_strength(weights, 4)
+    for first in (0, 4, 8):
+        wanted = np.sqrt(np.square(weights[first:first + 4]).sum(0))
+        assert np.allclose(strength[first:first + 4], wanted)
+    mask = magnitude_mask(strength, Pattern(2, 8))
+    assert is_pattern(mask, Pattern(2, 8)) and (mask[:4] == mask[0]).all() and (mask[8:] == mask[8]).all()
+    assert shared_strength(weights, 1) is weights
+    with pytest.raises(ValueError, match="rows = 0"):
+        shared_strength(weights, 0)
