@@ -15,7 +15,8 @@ def compile_dense(sizes, weights, first_output=0):
     cycles = placed.shape[-1]
     nonzeros = int(np.count_nonzero(placed))
     report = Report(cycles, cycles, 0, 0, int(placed.any(1).sum()), nonzeros, cycles * sizes.tile_outputs(1))
-    return Tile(first_output, len(weights), Program(1, np.ones(cycles, bool), placed.transpose(2, 0, 1)[:, None]), report)
+    program = Program(1, np.ones(cycles, bool), placed.transpose(2, 0, 1)[:, None])
+    return Tile(first_output, len(weights), program, report)
 
 
 def compile_mux(sizes, weights, first_output=0):

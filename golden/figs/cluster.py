@@ -6,25 +6,24 @@ __all__ = ["cluster_rows"]
 
 
 def cluster_rows(weights, beta):
-    """An order of the rows of ``weights`` (outputs, inputs), greedily: each ``beta`` rows from the first one on that is
-    left take, one after the other, the row that adds the fewest inputs to theirs; of equal ones the first.
+    """An order of the rows of ``weights`` (outputs, inputs), greedily: each ``beta`` rows, from the first one on that
+    is left, take one after the other the row that adds the fewest inputs to theirs; of equal ones the first.
     """
-    present = np.asarray(weights) != 0
-    order = np.arange(len(present))
-    if beta == 1:
-        return order
-    rows, size = present.astype(np.float32), present.sum(-1)  # counts below 2^24 are exact in float32
-    left = np.ones(len(present), bool)
-    chosen = []
-    while left.any():
-        seed = int(np.argmax(left))
-        left[seed] = False
-        chosen.append(seed)
-        union = present[seed].copy()
-        for _ in range(min(beta - 1, int(left.sum()))):
-            adds = np.where(left, size - (rows @ union.astype(np.float32)).astype(np.int64), present.shape[1] + 1)
-            best = int(np.argmin(adds))
-            left[best] = False
-            chosen.append(best)
-            union |= present[best]
-    return order[chosen]
+    present = np.ascontiguousarray((np.asarray(weights) != 0).T)  # (inputs, outputs)
+    inputs, outputs = present.shape
+    size = present.sum(0)
+    left = np.ones(outputs, bool)
+    order = []
+    for place in range(outputs):
+        if place % beta == 0:
+            union, shared = np.zeros(inputs, bool), np.zeros(outputs, np.int64)
+            chosen = int(np.argmax(left))
+        else:
+            chosen = int(np.argmin(np.where(left, size - shared, inputs + 1)))
+        left[chosen] = False
+        order.append(chosen)
+        new = present[:, chosen] & ~union
+        union |= new
+        if (place + 1) % beta:
+            shared += present[new].sum(0)
+    return np.array(order)

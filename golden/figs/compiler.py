@@ -37,8 +37,8 @@ class CompiledMatrix:
 def compile_matrix(sizes, weights, pattern, *, cluster=False):
     """The :class:`CompiledMatrix` of integers (outputs, inputs) that obey ``pattern``.
 
-    Raises a ``ValueError`` for weights beyond ``weight_bits`` or, with row and group, for a group of more non-zeros than
-    the pattern allows. ``cluster``: rows with like patterns are put together first (FiGS array).
+    Raises a ``ValueError`` for weights beyond ``weight_bits`` or, with row and group, for a group of more non-zeros
+    than the pattern allows. ``cluster``: rows with like patterns are put together first (FiGS array).
     """
     weights = check_range("weights", weights, sizes.weight_bits)
     if weights.ndim != 2 or not weights.size:

@@ -11,8 +11,8 @@ def operands(sizes, seen, use, select, age):
     """The operand of each element and cycle, and error bits.
 
     ``seen`` (..., taps) of :func:`golden.figs.swap_register.taps`; ``use``, ``select`` and ``age`` broadcast to (...).
-    Without ``use`` the operand is 0 and nothing is checked. A select beyond the taps is SELECT (and not STALE), a tap of
-    more than ``age`` cycles, fed before the pass, is STALE; the operand is 0.
+    Without ``use`` the operand is 0 and nothing is checked. A select beyond the taps is SELECT (and not STALE), a tap
+    of more than ``age`` cycles, fed before the pass, is STALE; the operand is 0.
     """
     seen, use, select = np.asarray(seen), np.asarray(use, bool), np.asarray(select)
     beyond = use & (select >= sizes.taps)

@@ -10,10 +10,11 @@ import dataclasses
 
 import numpy as np
 
+from golden.figs.feed_schedule import feed_schedule
 from golden.figs.mapping_report import Report
 from golden.figs.program import Program
 
-__all__ = ["Schedule", "Tile", "compile_tile", "tile_weights"]
+__all__ = ["Tile", "compile_tile", "tile_weights"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,25 +25,6 @@ class Tile:
     outputs: int
     program: Program
     report: Report
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Schedule:
-    """Entries in the order they are fed: ``position``, ``exchange``, ``fed`` (cycles, at least 1); then ``tail``."""
-
-    position: np.ndarray
-    exchange: np.ndarray
-    fed: np.ndarray
-    tail: int
-
-    @property
-    def start(self):
-        """The first cycle of each entry."""
-        return np.cumsum(self.fed) - self.fed
-
-    @property
-    def cycles(self):
-        return int(self.fed.sum()) + self.tail
 
 
 def tile_weights(sizes, weights, group, period):
@@ -64,35 +46,6 @@ def _values(group, reach):
     return block[..., None] * seen + np.arange(seen)
 
 
-def _feed(backlog, counts, depth):
-    """Cycles that entries must be fed, and what is left then; ``counts`` (..., elements) jobs of the entry."""
-    waiting = backlog + counts
-    fed = np.maximum(waiting.max(-1) - (depth - 1), 1)
-    return fed, np.maximum(waiting - fed[..., None], 0)
-
-
-def _schedule(counts, depth, reach):
-    """The :class:`Schedule` of ``counts`` (positions, exchanges, elements): jobs of each element.
-
-    Of the entries of a position, next is the one that takes the fewest cycles; of equal ones the one that leaves the
-    least backlog in the worst element, then in all; of equal ones the lowest exchange.
-    """
-    wanted = counts.any(-1)
-    wanted[~wanted.any(-1), 0] = True
-    backlog = np.zeros(counts.shape[-1], np.int64)
-    entries = []
-    for position, (need, present) in enumerate(zip(counts, wanted)):
-        left = np.flatnonzero(present)
-        while len(left):
-            fed, after = _feed(backlog, need[left], depth)
-            best = np.lexsort((after.sum(-1), after.max(-1), fed))[0] if len(left) > 1 else 0
-            backlog = after[best]
-            entries.append((position, left[best] * reach, fed[best]))
-            left = np.delete(left, best)
-    position, exchange, fed = np.array(entries, np.int64).reshape(-1, 3).T
-    return Schedule(position, exchange, fed, int(backlog.max(initial=0)))
-
-
 def _check(sizes, weights):
     if weights.ndim != 2 or not weights.shape[1] or not 1 <= len(weights):
         raise ValueError(f"weights of shape {weights.shape} are not allowed: they must be (outputs, inputs), not empty")
@@ -101,7 +54,7 @@ def _check(sizes, weights):
 
 
 def compile_tile(sizes, weights, group, first_output=0):
-    """The :class:`Tile` of ``weights`` (outputs, inputs), at most G C beta outputs, any pattern, groups of ``group``."""
+    """The :class:`Tile` of ``weights`` (outputs, inputs), at most G C beta outputs, of any pattern, G = ``group``."""
     weights = np.asarray(weights)
     _check(sizes, weights)
     if group not in (1 << bit for bit in range(sizes.groups.bit_length())):
@@ -116,7 +69,7 @@ def compile_tile(sizes, weights, group, first_output=0):
     jobs = np.stack([needed[:, values[g], g] for g in row], 3)
     positions, exchanges, seen = jobs.shape[:3]
     counts = jobs.sum(2).reshape(positions, exchanges, -1)
-    schedule = _schedule(counts, sizes.depth, sizes.reach)
+    schedule = feed_schedule(counts, sizes.depth, sizes.reach)
     program = _program(sizes, group, placed, jobs, values, schedule)
     held = schedule.cycles - positions - schedule.tail
     report = Report(schedule.cycles, positions, held, schedule.tail, int(jobs.sum()), int(np.count_nonzero(placed)),

@@ -1,9 +1,9 @@
 """Programs of the engine, one output tile each, and their words in the program memory.
 
 A word has Gmax slots. With groups of G rows, schedule cycle n uses word n div (Gmax/G), slots s G .. s G + G - 1 with
-s = n mod (Gmax/G); slot s G + g has the entries of row g. A slot, low bits first: advance (1), exchange (log2 Gmax, left
-out where Gmax <= alpha + 1), then an entry for each column. An entry of the FiGS array: use (1), select, the weights
-(lane 0 low); of the dense array: the weights; of the mux array: index and weight of lane 0, of lane 1, ...
+s = n mod (Gmax/G); slot s G + g has the entries of row g. A slot, low bits first: advance (1), exchange (log2 Gmax,
+left out where Gmax <= alpha + 1), then an entry for each column. An entry of the FiGS array: use (1), select, the
+weights (lane 0 low); of the dense array: the weights; of the mux array: index and weight of lane 0, of lane 1, ...
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ __all__ = ["Program", "pack", "program_words", "unpack"]
 class Program:
     """What an array does in each of ``cycles`` schedule cycles, for groups of ``group`` rows.
 
-    ``advance`` bool (cycles,): the cycle feeds the next beat. ``exchange`` (cycles,): rows are exchanged in the group by
-    exclusive or with it. ``weights`` (cycles, group, columns, beta). FiGS array: ``use`` bool and ``select``
+    ``advance`` bool (cycles,): the cycle feeds the next beat. ``exchange`` (cycles,): rows are exchanged in the group
+    by exclusive or with it. ``weights`` (cycles, group, columns, beta). FiGS array: ``use`` bool and ``select``
     (cycles, group, columns). Mux array: ``index`` (cycles, 1, columns, beta). What an array does not have is None.
     """
 
