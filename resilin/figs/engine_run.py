@@ -1,0 +1,110 @@
+"""Matrix products on simulated engines: every sum compared with the golden model, every cycle with the cycle model."""
+
+import dataclasses
+import functools
+import pathlib
+import tempfile
+
+import numpy as np
+
+from golden.figs import figs_engine
+from golden.figs.compiler import compile_matrix
+from golden.figs.matmul import plan
+from golden.figs.sizes import Sizes
+from golden.figs.timing import EngineTiming
+from resilin.progress import followed
+
+__all__ = ["EngineRun", "Mismatch", "run_layer"]
+
+_NAME = "figs_engine"
+
+
+class Mismatch(AssertionError):
+    """The hardware and its model differ; the message names the job, the place and both values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineRun:
+    """A layer on an engine.
+
+    ``cycles`` from each job's first command to its last sums, summed over the jobs; ``passes``; ``report`` of the
+    compiler (one pass of every tile); ``beats`` of activations; ``activation_bits`` and ``program_bits`` that went in;
+    ``rtl``: whether the RTL did it, else the models.
+    """
+
+    cycles: int
+    passes: int
+    report: object
+    beats: int
+    schedule_cycles: int
+    activation_bits: int
+    program_bits: int
+    rtl: bool
+
+
+def run_layer(config, weights, x, pattern, *, rtl=False, cluster=False, seed=1, simulator="verilator", timeout=3600,
+              corrupt=0, progress=lambda line: None):
+    """Compute ``weights`` (outputs, inputs) times ``x`` (inputs, batch), integers, on the engine of ``config``.
+
+    ``config``: a ``hw.figs.figs_engine.FigsEngineConfig``. ``rtl``: on the RTL too; raises :class:`Mismatch` where a
+    sum, an error or the cycle of a word differs from the models'. ``corrupt`` is added to the first sum that is
+    expected, for tests of the comparison.
+    """
+    sizes = Sizes.of(config)
+    compiled = compile_matrix(sizes, weights, pattern, cluster=cluster)
+    jobs = plan(compiled, x, sizes)
+    timing = EngineTiming(sizes)
+    if rtl:
+        _compare(sizes, timing, jobs, _simulate(config, jobs, seed, simulator, timeout, progress), corrupt)
+    passes = [command.cycles for job in jobs for command in job.commands]
+    group = compiled.group
+    return EngineRun(
+        cycles=sum(timing.total([command.cycles for command in job.commands]) for job in jobs),
+        passes=len(passes), report=compiled.report, beats=sum(len(job.beats) for job in jobs),
+        schedule_cycles=sum(passes),
+        activation_bits=sum(job.beats.size for job in jobs) * sizes.activation_bits,
+        program_bits=sum(passes) * group * sizes.slot_bits, rtl=rtl)
+
+
+def _compare(sizes, timing, jobs, found, corrupt):
+    mask = (1 << sizes.sum_bits) - 1
+    for number, (job, (words, times, errors)) in enumerate(zip(jobs, found, strict=True)):
+        expected = figs_engine.run(sizes, job.memory, job.commands, job.beats)
+        octets = sizes.columns * sizes.beta * sizes.sum_bits // 8
+        sums = expected.y.copy()
+        sums[0, 0] += corrupt
+        for place, (row, word) in enumerate(zip(sums, words, strict=True)):
+            want = sum((int(value) & mask) << sizes.sum_bits * lane for lane, value in enumerate(row))
+            if want != word:
+                raise Mismatch(f"job {number}: word {place} of the sums is {word:#0{2 * octets + 2}x}, expected "
+                               f"{want:#0{2 * octets + 2}x}")
+        if errors or expected.errors:
+            raise Mismatch(f"job {number}: the engine reports errors {errors:#x}, expected none")
+        when = timing.words([command.cycles for command in job.commands]).ravel()
+        if wrong := np.flatnonzero(times != when).tolist():
+            raise Mismatch(f"job {number}: word {wrong[0]} of the sums comes in cycle {times[wrong[0]]}, by the cycle "
+                           f"model in {when[wrong[0]]}")
+
+
+@functools.cache
+def _engine(config):
+    """The component and its Verilog: made once for all jobs of a process."""
+    from hw.figs.figs_engine import FigsEngine
+    from hw.generate import generate
+
+    component = FigsEngine(config, assertions=True)
+    return component, generate(component, _NAME)
+
+
+def _simulate(config, jobs, seed, simulator, timeout, progress):
+    from resilin.figs import engine_bench
+    from resilin.simulate import simulate_component
+
+    component, verilog = _engine(config)
+    with tempfile.TemporaryDirectory(prefix="resilin-figs-") as folder:
+        engine_bench.store_jobs(folder, jobs)
+        with followed(pathlib.Path(folder) / "progress", progress):
+            simulate_component(component, engine_bench.__name__, name=_NAME, config=config.to_dict(),
+                               options={"folder": folder}, seed=seed, simulator=simulator, timeout=timeout, quiet=True,
+                               verilog=verilog)
+        return engine_bench.load_results(folder)
