@@ -9,12 +9,13 @@ from golden.duet.gate_study import Task, evaluation_words, phoneme_task, reader_
 from golden.duet.gates import DuetCell, GateRecorder, calibrate_cell, gate_function
 from golden.workloads.layers import dense_gate
 
-__all__ = ["CALIBRATION_SECONDS", "FIRST_STEP", "NETWORKS", "RnnNetwork", "answers", "calibrated_cell", "choices",
-           "compared", "load_network", "reader_with_convolutions"]
+__all__ = ["CALIBRATION_SECONDS", "CALIBRATION_WORDS", "EVALUATION_WORDS", "FIRST_STEP", "NETWORKS", "RnnNetwork",
+           "answers", "calibrated_cell", "choices", "compared", "load_network", "reader_with_convolutions"]
 
 #: What is calibrated on: seconds of speech, drawn lines of text, words.
-CALIBRATION_SECONDS, CALIBRATION_LINES, _CALIBRATION_WORDS = 16, 16, 300
-_EVALUATION_LINES, _EVALUATION_WORDS = 6, 60
+CALIBRATION_SECONDS, CALIBRATION_LINES, CALIBRATION_WORDS = 32, 16, 300
+EVALUATION_WORDS = 60
+_EVALUATION_LINES = 6
 #: Step of the evaluation speech from which on programs run: somebody speaks there.
 FIRST_STEP = 20
 #: What the outputs of convolutions may lose where they are approximate too, see docs/duet/dmi.md.
@@ -86,7 +87,7 @@ def _easyocr(tell, seconds):
 def _g2p(tell, seconds):
     from golden.workloads.g2p import G2p
 
-    words = evaluation_words("calibration", _CALIBRATION_WORDS), evaluation_words("evaluation", _EVALUATION_WORDS)
+    words = evaluation_words("calibration", CALIBRATION_WORDS), evaluation_words("evaluation", EVALUATION_WORDS)
     return "g2p-en, letters to phonemes", phoneme_task(G2p.load(tell), *words), 0
 
 

@@ -85,10 +85,13 @@ def _gates(args):
     from golden.workloads.g2p import G2p
     from golden.workloads.silero import RATE, SileroVad
     from golden.workloads.speech import speech
+    from resilin.duet.rnn_networks import CALIBRATION_SECONDS, CALIBRATION_WORDS, EVALUATION_WORDS
 
     calibration, sets = _lines(args)
-    tasks = (voice_task(SileroVad.load(_tell), speech("calibration", _tell)[:32 * RATE], speech("evaluation", _tell)),
-             phoneme_task(G2p.load(_tell), evaluation_words("calibration", 300), evaluation_words("evaluation", 60)),
+    sounds = speech("calibration", _tell)[:CALIBRATION_SECONDS * RATE], speech("evaluation", _tell)
+    tasks = (voice_task(SileroVad.load(_tell), *sounds),
+             phoneme_task(G2p.load(_tell), evaluation_words("calibration", CALIBRATION_WORDS),
+                          evaluation_words("evaluation", EVALUATION_WORDS)),
              reader_task(Crnn.load(_tell), calibration, sets["rendered"] + sets["page"][:1]))
     return [gate_study(task, progress=_tell) for task in tasks]
 

@@ -14,8 +14,8 @@ summary = "sizes of DUET's Speculator: cycles of real convolutions and gates aga
 
 #: Convolutions of the reader, conv3 to conv8, on a part of a line of text; lines to calibrate on.
 FIRST_LAYER, LAYERS, LINES = 1, 3, 4
-#: Seconds of speech to calibrate on, and the gates that stay accurate in the second kind of run.
-SECONDS, ACCURATE = 16, "i"
+#: Gates that stay accurate in the second kind of run.
+ACCURATE = "i"
 
 
 def add_arguments(parser):
@@ -77,14 +77,14 @@ def _gates(args, config, calibration, tell):
     from golden.workloads.layers import run_cell
     from golden.workloads.silero import RATE, SileroVad
     from golden.workloads.speech import speech
-    from resilin.duet.rnn_networks import FIRST_STEP
+    from resilin.duet.rnn_networks import CALIBRATION_SECONDS, FIRST_STEP
     from resilin.duet.rnn_run import integers_of, make_cell
     from resilin.duet.speculator_sizes import cell_cycles
 
     tell.step("calibrating an LSTM")
     model = SileroVad.load(tell)
-    duet = make_cell(model.cell, model.features(speech("calibration", tell)[:SECONDS * RATE]), calibration)
-    x = model.features(speech("evaluation", tell)[:SECONDS * RATE])[:FIRST_STEP + args.steps]
+    duet = make_cell(model.cell, model.features(speech("calibration", tell)[:CALIBRATION_SECONDS * RATE]), calibration)
+    x = model.features(speech("evaluation", tell))[:FIRST_STEP + args.steps]
     if len(x) < FIRST_STEP + args.steps:
         raise ValueError(f"steps = {args.steps} is not allowed: there are {len(x) - FIRST_STEP} steps")
     _, before = run_cell(model.cell, x[:FIRST_STEP])
