@@ -104,7 +104,7 @@ def replay(sizes, memory, commands, beats):
                     for j in range(sizes.beta)}, 0) for _ in range(count)]
     # chain[r][j]: the j-th register from the east of row r; None before anything came
     chain = [[None] * (sizes.columns + (sizes.depth if figs else 1) - 1) for _ in range(sizes.rows)]
-    at = -1
+    at, exchange = -1, 0
     for clock in range(len(cycles) + sizes.columns - 1):
         if clock < len(cycles):
             number, _, _, _, advance, exchange = cycles[clock]
