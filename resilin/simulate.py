@@ -83,7 +83,7 @@ def _choose_seed(seed):
 
 def simulate_component(component, test_module, *, name=None, config=None, options=None, preset=None, seed=1,
                        testcase=None, waves=False, simulator="verilator", timeout=600, quiet=False, verilog=None,
-                       max_failures=0):
+                       max_failures=0, flat=False):
     """Run cocotb tests on a component that is not in the registry (a FIFO, a processing element, ...).
 
     Parameters
@@ -100,6 +100,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
     quiet: print nothing
     verilog: text that is simulated in place of what is generated from the component
     max_failures: failed tests after which no further test is run; 0: all are run
+    flat: whether Verilator compiles the whole design as one, for long runs (:mod:`sim.hierarchy`)
 
     Returns a :class:`sim.runner.Result`. Raises ``ValueError`` for a negative seed, and ``AssertionError``
     (:class:`sim.runner.SimulationError`) when a test or an assertion of the design failed, the simulator crashed, or
@@ -119,7 +120,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
         verilog, name, test_module, seed=seed, testcase=testcase, simulator=simulator,
         waves=waves,
         wave_file=pathlib.Path("build") / "waves" / f"{name}-{seed}.{waves}", timeout=timeout,
-        max_failures=max_failures,
+        max_failures=max_failures, flat=flat,
         context=dict(block=name, preset=preset, config=config or {}, options=options or {}, seed=seed,
                      simulator=simulator, inputs=inputs, layouts=layouts))
     tell(result.log)
@@ -129,7 +130,7 @@ def simulate_component(component, test_module, *, name=None, config=None, option
 
 
 def simulate(block, *, preset="small", overrides=None, options=None, seed=1, testcase=None, waves=False,
-             simulator="verilator", timeout=600, quiet=False, verilog=None, max_failures=0):
+             simulator="verilator", timeout=600, quiet=False, verilog=None, max_failures=0, flat=False):
     """Run the cocotb tests of a registered block.
 
     Parameters: ``block`` its name, ``preset`` and ``overrides`` (a dict of fields) make its configuration, the others
@@ -144,4 +145,4 @@ def simulate(block, *, preset="small", overrides=None, options=None, seed=1, tes
     return simulate_component(
         _make(found.component_class, config), found.tests, name=found.name, config=config.to_dict(), preset=preset,
         options=options, seed=seed, testcase=testcase, waves=waves, simulator=simulator, timeout=timeout, quiet=quiet,
-        verilog=verilog, max_failures=max_failures)
+        verilog=verilog, max_failures=max_failures, flat=flat)

@@ -18,7 +18,9 @@ def blocks(verilog, top):
     """Names of the large modules that the design under ``top`` repeats, for Verilator's ``hier_block``.
 
     A module that always stands once in a larger repeated one is left inside it. Without this, Verilator copies the
-    logic of every instance: the 32 x 16 array of processing elements took more than ten minutes and 7 GB.
+    logic of every instance: the 32 x 16 array of processing elements took more than ten minutes and 7 GB. A call costs
+    time in every cycle: without this, ENMC's rank (16 multiply-adds) takes twice as long to build and half as long to
+    run (docs/simulation.md), which is for runs of more than a million cycles (``flat`` of :func:`sim.runner.build`).
     """
     starts = [*_MODULE.finditer(verilog)]
     texts = {start[1]: verilog[start.start():end] for start, end in

@@ -182,12 +182,12 @@ def _build_icarus(verilog, top, waves, _apart, folder):
     (folder / "build.log").write_text(log)
 
 
-def build(verilog, top, *, simulator="verilator", waves=None):
+def build(verilog, top, *, simulator="verilator", waves=None, flat=False):
     """The folder with a simulator of ``verilog``, built when the cache does not have it yet.
 
     Parameters: ``verilog`` the source text, ``top`` the name of its top module, ``simulator`` one of
     :data:`SIMULATORS`, ``waves`` ``None``, ``"vcd"`` or ``"fst"``: support for a waveform dump is built in only when
-    asked for.
+    asked for; ``flat``: no module is compiled on its own (:mod:`sim.hierarchy`).
 
     Raises :class:`SimulationError` when the simulator cannot be built, ``ValueError`` for an unknown simulator or
     waveform format.
@@ -198,7 +198,7 @@ def build(verilog, top, *, simulator="verilator", waves=None):
     if simulator == "icarus" and not shutil.which("iverilog"):
         raise SimulationError("simulator = 'icarus' needs iverilog on PATH, and it is not there")
     # Waveforms must show what is inside the repeated modules: those are set apart only without.
-    apart = blocks(verilog, top) if simulator == "verilator" and waves is None else []
+    apart = blocks(verilog, top) if simulator == "verilator" and waves is None and not flat else []
     name = cache.key(verilog, top, simulator, waves, apart, _tool_versions(simulator), _VERILATOR_OPTIONS,
                      _MAKE_OPTIONS)
     return cache.entry("simulators", name, functools.partial(work, verilog, top, waves, apart))
@@ -277,7 +277,7 @@ def _tail(log, lines=40):
 
 
 def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="verilator", waves=None,
-        wave_file=None, timeout=600, max_failures=0):
+        wave_file=None, timeout=600, max_failures=0, flat=False):
     """Run the cocotb tests of a module in a simulator of ``verilog`` and return a :class:`Result`.
 
     Parameters
@@ -291,11 +291,12 @@ def run(verilog, top, test_module, *, context, seed, testcase=None, simulator="v
     waves, wave_file: ``None``, ``"vcd"`` or ``"fst"``, and the file to write
     timeout: wall-clock seconds after which the simulation is ended as hung
     max_failures: failed tests after which no further test is run; 0: all are run
+    flat: whether Verilator compiles the whole design as one, for long runs (:mod:`sim.hierarchy`)
 
     Raises :class:`SimulationError` (an ``AssertionError``) when the run failed in any way.
     """
     started = time.monotonic()
-    model = build(verilog, top, simulator=simulator, waves=waves)
+    model = build(verilog, top, simulator=simulator, waves=waves, flat=flat)
     built = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="resilin-run-"))
     try:

@@ -141,14 +141,15 @@ def test_simulate(resilin_command, monkeypatch):
         return Result(("one", "two"), 1.5, 0.5, 7, {"cover": {"point": 3}}, "", None)
     monkeypatch.setattr(resilin.simulate, "simulate", simulate)
     code, out, _ = resilin_command("simulate", "scheduler", "--set", "tokens=3", "--seed", "7", "--testcase", "one",
-                                   "--waves", "--simulator", "icarus")
+                                   "--waves", "--simulator", "icarus", "--flat")
     assert code == 0 and "2 tests passed" in out and "seed 7" in out
     block, options = calls[0]
     assert block == "scheduler" and options["overrides"]["tokens"] == 3 and options["seed"] == 7
     assert options["testcase"] == ["one"] and options["waves"] == "vcd" and options["simulator"] == "icarus"
+    assert options["flat"]
     code, out, _ = resilin_command("simulate", "scheduler", "--json")
     assert code == 0 and json.loads(out)["tests"] == ["one", "two"]
-    assert calls[1][1]["preset"] == "small" and calls[1][1]["seed"] is None
+    assert calls[1][1]["preset"] == "small" and calls[1][1]["seed"] is None and not calls[1][1]["flat"]
 
 
 def test_failed_simulation(resilin_command, monkeypatch):

@@ -1,5 +1,8 @@
 """Which modules Verilator compiles on their own."""
 
+import pytest
+
+from sim import runner
 from sim.hierarchy import LEAST_COUNT, LEAST_SIZE, blocks
 
 
@@ -20,3 +23,10 @@ def test_small_or_rare_modules_stay():
     verilog = (module("tiny") + module("rare", size=LEAST_SIZE) +
                module("top", [("tiny", 100), ("rare", LEAST_COUNT - 1)]))
     assert blocks(verilog, "top") == []
+
+
+@pytest.mark.parametrize("choice, expected", [({}, ["pe"]), ({"flat": True}, []), ({"waves": "vcd"}, [])])
+def test_who_builds_without(choice, expected, monkeypatch):
+    monkeypatch.setattr(runner.cache, "entry", lambda kind, name, work: work)
+    verilog = module("pe", size=LEAST_SIZE) + module("top", [("pe", LEAST_COUNT)])
+    assert runner.build(verilog, "top", **choice).args[-1] == expected

@@ -17,6 +17,8 @@ def add_arguments(parser, words):
                         help="default: verilator")
     parser.add_argument("--waves", nargs="?", const="vcd", choices=("vcd", "fst"), default=None,
                         help="write waveforms to build/waves (default format: vcd)")
+    parser.add_argument("--flat", action="store_true",
+                        help="compile repeated modules with the whole: longer to build, faster for long runs")
     parser.add_argument("--timeout", type=positive, default=600, metavar="SECONDS",
                         help="end a run that takes longer (default: 600)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON, the log on stderr")
@@ -32,7 +34,7 @@ def run(args):
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         result = simulate(block.name, preset=args.preset or "small", overrides=config.to_dict(), seed=args.seed,
                           testcase=args.testcase, waves=args.waves or False, simulator=args.simulator,
-                          timeout=args.timeout)
+                          timeout=args.timeout, flat=args.flat)
     if args.json:
         print(json.dumps(dict(block=block.name, config=config.to_dict(), tests=list(result.tests), seed=result.seed,
                               seconds=result.seconds, build_seconds=result.build_seconds, coverage=result.coverage,

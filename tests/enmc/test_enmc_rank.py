@@ -207,13 +207,13 @@ def test_programs():
 
 @pytest.mark.slow
 def test_many_programs():
-    run(["random_programs", "reset_at_any_time"], seed=2, options={"programs": 200, "resets": 100})
+    run(["random_programs", "reset_at_any_time"], seed=2, options={"programs": 200, "resets": 100}, flat=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_million_mutated_instructions(seed):
-    run(["mutated_instructions"], overrides={"depth": 64}, seed=seed, options={"instructions": 100_000})
+    run(["mutated_instructions"], overrides={"depth": 64}, seed=seed, options={"instructions": 100_000}, flat=True)
 
 
 def test_a_wrong_bit_is_seen():
