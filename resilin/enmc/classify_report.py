@@ -56,7 +56,7 @@ def tables(record):
             ("screening", "screening weights"), ("int4_features", "INT4 features"), ("rows", "rows of candidates"),
             ("fp32_features", "FP32 features, for each group"), ("read", "all reads"), ("written", "all writes"),
             ("full_least", "full: each row, each item's features once"))]
-    yield from _cycle_tables(run)
+    yield from _cycle_tables(run, record["items"])
     yield from _scale_tables(record["scale_out"])
     beside = [*run["beside_model"], *record["scale_out"]["beside_model"]]
     if beside:
@@ -67,11 +67,11 @@ def tables(record):
         yield from _study_tables(record["study"])
 
 
-def _cycle_tables(run):
+def _cycle_tables(run, items):
     cycles = run["cycles"]
-    yield "Cycles of the whole layer", ("how", "cycles", f"us at {CLOCK} MHz", "ENMC is faster by"), [
-        (words, cycles[key], f"{cycles[key] / CLOCK:.1f}", f"{cycles[key] / cycles['both']:.2f}")
-        for key, words in WAYS.items()]
+    yield "Cycles of the whole layer", ("how", "cycles", "an item", f"us at {CLOCK} MHz", "ENMC is faster by"), [
+        (words, cycles[key], round(cycles[key] / items), f"{cycles[key] / CLOCK:.1f}",
+         f"{cycles[key] / cycles['both']:.2f}") for key, words in WAYS.items()]
     rows = [("Screener", run["busy"]["screener"]), ("Executor", run["busy"]["executor"]),
             ("both at once", run["busy"]["overlap"]), ("screening alone", cycles["alone"]),
             ("candidates alone", cycles["candidates"])]

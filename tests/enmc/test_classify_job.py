@@ -161,6 +161,7 @@ def test_the_job_on_a_slice_of_the_real_layer(tmp_path, capsys):
         assert own["candidates_slowest"] >= own["candidates_mean"]
         assert own["us"]["mean"] <= own["us"]["slowest"] < own["us"]["with_log"] <= own["us"]["with_results"]
     printed = capsys.readouterr().out
+    assert re.search(rf"candidates beside screening +{cycles['both']} +{round(cycles['both'] / 2)} ", printed)
     assert "-- Cycles of the whole layer" in printed and "Executor  " in printed and "report.html" in printed
     page = (tmp_path / "report.html").read_text()
     assert "<svg" in page and record["command"] in page and "--classes 128" in record["command"]
