@@ -106,6 +106,9 @@ BLOCKS = (
           vectors=("host_traffic", "layers"), asic_presets=("small", "fpga", "paper"), isa="resilin.enmc.isa_files"),
     Block("figs_engine", "figs", "FigsEngine", "FigsEngineConfig",
           "N:M sparse matrix products: program memory, swap registers that exchange activations, MAC units"),
+    Block("swap_register", "figs", "SwapRegister", "SwapRegisterConfig",
+          "an activation on its way west, exchanged with those around it"),
+    Block("figs_pe", "figs", "FigsPe", "FigsPeConfig", "multiply-accumulate units that share a swap register"),
 )
 
 

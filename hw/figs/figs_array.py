@@ -101,7 +101,7 @@ class FigsArray(NmArray):
             m.submodules[f"pe_{row}_{column}"] = pe = FigsPe(pe_config)
             use, entry = checked[row % config.groups]
             m.d.comb += [
-                pe.go.eq(self.go), pe.use.eq(use), pe.select.eq(entry.select), pe.weights.eq(entry.weights),
+                pe.go.eq(self.go), pe.used.eq(use), pe.select.eq(entry.select), pe.weights.eq(entry.weights),
                 pe.first.eq(first), pe.capture.eq(capture), pe.shift.eq(shift), pe.above.eq(above),
             ]
             chain = self._chains[row]

@@ -38,7 +38,7 @@ class FigsPeConfig(LaneConfig, SwapRegisterConfig):
 class FigsPe(wiring.Component):
     """A swap register and ``beta`` multiply-accumulate units: ``beta`` sums, of outputs that use the same activations.
 
-    Latency: 2 cycles from ``use``, ``select``, ``weights`` to the sum, a third with ``capture`` to ``results``.
+    Latency: 2 cycles from ``used``, ``select``, ``weights`` to the sum, a third with ``capture`` to ``results``.
     Throughput: ``beta`` products a cycle.
     Source: slides "FIGS Architecture - PEs".
 
@@ -46,9 +46,9 @@ class FigsPe(wiring.Component):
 
     Members
     -------
-    go, east, west, others, use, select: as those of :class:`hw.figs.swap_register.SwapRegister`
+    go, east, west, others, used, select: as those of :class:`hw.figs.swap_register.SwapRegister`
     weights: In, of unit j at bit j * weight_bits
-    first: In(1), a cycle after ``use``: the sums begin with its products
+    first: In(1), a cycle after ``used``: the sums begin with its products
     capture: In(1), ``results`` take the sums
     shift: In(1), otherwise: ``results`` take ``above``
     above, results: In and Out, unit j at bit j * sum_bits; ``results`` are registers
@@ -69,7 +69,7 @@ class FigsPe(wiring.Component):
         m.submodules.swap = swap = SwapRegister(config.swap)
         m.d.comb += [
             swap.go.eq(self.go), swap.east.eq(self.east), self.west.eq(swap.west), swap.others.eq(self.others),
-            swap.use.eq(self.use), swap.select.eq(self.select),
+            swap.used.eq(self.used), swap.select.eq(self.select),
         ]
         results = []
         for unit in range(config.beta):

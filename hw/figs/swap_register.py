@@ -53,7 +53,7 @@ def swap_members(config):
         "go": In(1),
         "east": In(signed(config.activation_bits)), "west": Out(signed(config.activation_bits)),
         "others": In((config.taps - 1) * config.activation_bits),
-        "use": In(1), "select": In(config.select_bits),
+        "used": In(1), "select": In(config.select_bits),
     }
 
 
@@ -77,7 +77,7 @@ class SwapRegister(wiring.Component):
     east: In(signed(activation_bits))
     west: Out(signed(activation_bits)), register
     others: In, value k, k = 1 .. taps - 1, at bit (k - 1) * activation_bits; value 0 is ``west``
-    use: In(1); 0: the next operand is zero
+    used: In(1); 0: the next operand is zero
     select: In(range(taps)), which value; at least ``taps``: not defined
     operand: Out(signed(activation_bits)), register
     """
@@ -93,6 +93,6 @@ class SwapRegister(wiring.Component):
         with m.If(self.go):
             m.d.sync += value.eq(self.east)
         values = [value, *(self.others.word_select(k, bits) for k in range(config.taps - 1))]
-        m.d.sync += operand.eq(select_value(values, self.select) & (self.go & self.use).replicate(bits))
+        m.d.sync += operand.eq(select_value(values, self.select) & (self.go & self.used).replicate(bits))
         m.d.comb += [self.west.eq(value), self.operand.eq(operand)]
         return m
