@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 
 from golden.figs.compiler import compile_matrix
+from golden.figs.compressed import CompressedMatrix
 from golden.figs.patterns import magnitude_mask
+from golden.figs.program import program_words
 
 __all__ = ["KINDS", "study"]
 
@@ -18,7 +20,8 @@ def study(sizes, patterns, depths, widths, outputs, seed=0, progress=lambda line
 
     ``sizes`` of a FiGS array; its depth is replaced by each of ``depths``. ``outputs`` rows of ``widths`` inputs with N
     non-zeros at random places of every M. ``utilisation``: non-zeros per multiplier and schedule cycle; ``positions``,
-    ``held``, ``tail``, ``cycles`` of one pass of every tile.
+    ``held``, ``tail``, ``cycles`` of one pass of every tile. ``program_bits``: of the words of the programs,
+    ``compressed_bits``: of the matrix in compressed form, both for a non-zero.
     """
     rows = []
     for width in widths:
@@ -30,9 +33,17 @@ def study(sizes, patterns, depths, widths, outputs, seed=0, progress=lambda line
                 progress(f"{pattern}, {width} inputs, {kind}")
                 weights = shared if kind == "shared" else own
                 for depth in depths:
-                    report = compile_matrix(dataclasses.replace(sizes, depth=depth), weights, pattern,
-                                            cluster=kind == "clustered").report
                     rows.append({"inputs": width, "pattern": str(pattern), "kind": kind, "depth": depth,
-                                 **{name: getattr(report, name) for name in
-                                    ("positions", "held", "tail", "cycles", "nonzeros", "utilisation")}})
+                                 **_row(dataclasses.replace(sizes, depth=depth), weights, pattern,
+                                        kind == "clustered")})
     return rows
+
+
+def _row(sizes, weights, pattern, cluster):
+    compiled = compile_matrix(sizes, weights, pattern, cluster=cluster)
+    report = compiled.report
+    words = sum(program_words(sizes, tile.program.cycles, compiled.group) for tile in compiled.tiles)
+    names = ("positions", "held", "tail", "cycles", "nonzeros", "utilisation")
+    return {**{name: getattr(report, name) for name in names},
+            "program_bits": words * sizes.word_bits / report.nonzeros,
+            "compressed_bits": CompressedMatrix.of(weights, pattern).bits(sizes.weight_bits) / report.nonzeros}

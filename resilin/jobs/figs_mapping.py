@@ -16,6 +16,8 @@ summary = "use of FiGS' multipliers on random N:M patterns, by ratio and depth"
 DEFAULT_PRESET = "paper"
 RATIOS = ("1:1", "1:2", "2:4", "1:4", "2:8", "4:8", "4:16", "8:32", "1:8", "1:16", "1:32")
 DEPTHS, INPUTS = (1, 2, 4, 6, 8, 13), (384, 1536)
+#: Columns of the table that are those of the last depth.
+_LAST = ("positions", "held", "tail", "program_bits", "compressed_bits")
 
 
 def add_arguments(parser):
@@ -61,13 +63,14 @@ def run(args):
 def _print(config, depths, results):
     print(f"FiGS of {config.rows} x {config.columns} x {config.beta} multipliers, alpha {config.alpha}, groups "
           f"{config.groups}; random patterns of {results['outputs']} outputs")
-    print("non-zeros per multiplier and cycle, by depth; cycles held and in tails at the greatest depth, of all tiles")
+    print("non-zeros per multiplier and cycle, by depth; then, with the last depth, cycles of all tiles, and bits for\n"
+          "each non-zero in the program and in the compressed matrix")
     for inputs in dict.fromkeys(row["inputs"] for row in results["rows"]):
         lines = {}
         for row in results["rows"]:
             if row["inputs"] == inputs:
                 lines.setdefault((row["pattern"], row["kind"]), []).append(row)
         print(f"-- {inputs} inputs")
-        print("\n".join(table(("ratio", "patterns", *map(str, depths), "positions", "held", "tail"), [
-            (*key, *(row["utilisation"] for row in found), *(found[-1][name] for name in ("positions", "held", "tail")))
+        print("\n".join(table(("ratio", "patterns", *map(str, depths), *_LAST), [
+            (*key, *(row["utilisation"] for row in found), *(found[-1][name] for name in _LAST))
             for key, found in lines.items()])))

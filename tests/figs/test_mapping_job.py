@@ -32,6 +32,9 @@ def test_cycles_are_those_of_the_parts():
     for row in study(Sizes.preset("small"), [Pattern(2, 8)], (1, 3), (40,), 20):
         assert row["cycles"] == row["positions"] + row["held"] + row["tail"]
         assert row["utilisation"] == row["nonzeros"] / (row["cycles"] * 16) and row["nonzeros"] == 20 * 40 / 4
+        # A word a cycle of four slots: advance, exchange (2), two entries of use, select (1 or 3), two weights.
+        word = 4 * (3 + 2 * (1 + {1: 1, 3: 3}[row["depth"]] + 16))
+        assert row["program_bits"] == row["cycles"] * word / 200 and row["compressed_bits"] == 8 + 3
 
 
 @pytest.mark.parametrize("arguments, reason", [
