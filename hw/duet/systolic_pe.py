@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.baugh_wooley import signed_products
 from hw.arith.compressor import Compressor
 from hw.shared import shared
 
@@ -38,15 +39,9 @@ class SystolicPe(wiring.Component):
         a, b, first = Signal(bits, reset_less=True), Signal(bits, reset_less=True), Signal(reset_less=True)
         total, kept = Signal(acc_bits, reset_less=True), Signal(acc_bits)
         adders = Compressor(m)
-        # The products with one sign bit are negative: ~p - 1 each, which is this constant in all.
-        constant = (1 << bits) - (1 << 2 * bits - 1)
-        columns = {weight: [] for weight in range(acc_bits)}
-        for i in range(bits):
-            for j in range(bits):
-                product = a[i] & b[j]
-                columns[i + j].append(adders.bit(~product if (i == bits - 1) != (j == bits - 1) else product))
-        for weight, column in columns.items():
-            column += [Const(1)] * (constant >> weight & 1) + [kept[weight]]
+        columns, constant = signed_products(adders, a, b)
+        for weight in range(acc_bits):
+            columns.setdefault(weight, []).extend([Const(1)] * (constant >> weight & 1) + [kept[weight]])
         one, other = adders.rows(columns, acc_bits)
         m.d.comb += [
             self.a_out.eq(a), self.b_out.eq(b), self.first_out.eq(first), self.sum.eq(total),

@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.baugh_wooley import signed_products
+from hw.arith.compressor import Compressor
 from hw.config import Config, ConfigError, field
 from hw.shared import shared
 
@@ -32,7 +34,8 @@ class MacLane(wiring.Component):
     """``sum`` <= (``first`` ? 0 : ``sum``) + ``x`` * ``weight``; the sum leaves through a second register.
 
     The weight is registered here, the operand outside, in the same cycle: ``x`` is a register. There is no enable: a
-    cycle without work has x = 0 or weight = 0. Sums and weights are not reset.
+    cycle without work has x = 0 or weight = 0. Sums and weights are not reset. The bits of the products and of the old
+    sum are reduced to two numbers by carry-save adders, then added.
 
     Latency: 1 cycle from ``x`` to the sum, one more with ``capture`` to ``result``. Throughput: a product a cycle.
 
@@ -58,10 +61,16 @@ class MacLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        width = len(self.result)
         weight = Signal.like(self.weight, reset_less=True)
-        total = Signal(signed(len(self.result)), reset_less=True)
-        result = Signal(len(self.result), reset_less=True)
-        m.d.sync += [weight.eq(self.weight), total.eq(Mux(self.first, 0, total) + self.x * weight)]
+        total, kept, result = Signal(width, reset_less=True), Signal(width), Signal(width, reset_less=True)
+        adders = Compressor(m)
+        columns, constant = signed_products(adders, self.x, weight)
+        for place in range(width):
+            columns.setdefault(place, []).extend([Const(1)] * (constant >> place & 1) + [kept[place]])
+        one, other = (Cat(Const(0) if bit is None else bit for bit in row) for row in adders.rows(columns, width))
+        m.d.comb += kept.eq(Mux(self.first, 0, total))
+        m.d.sync += [weight.eq(self.weight), total.eq(one + other)]
         with m.If(self.capture):
             m.d.sync += result.eq(total)
         with m.Elif(self.shift):
