@@ -7,7 +7,7 @@ value is seen, is a matching of jobs and cycles.
 
 import collections
 
-__all__ = ["fewest_cycles"]
+__all__ = ["fewest_cycles", "lower_bound"]
 
 
 def _matching(jobs, seen):
@@ -79,3 +79,22 @@ def fewest_cycles(elements, positions, exchanges, depth, most):
 
     start = max([sum(fewest_feeds.values())] + [len(jobs) for jobs in elements])
     return next((length for length in range(start, most) if extend([], length)), most)
+
+
+def lower_bound(elements, positions, depth):
+    """Cycles that no schedule can do without, for tiles of any size: positions in their order, each as one whole.
+
+    A position takes a feed for each ``depth`` jobs that an element has in one exchange, and as many cycles that no
+    element is left with more than ``depth`` - 1 jobs, as if every value of a position were seen until its end.
+    """
+    counts = [collections.Counter(job[:2] for job in jobs) for jobs in elements]
+    feeds, jobs = collections.Counter(), collections.defaultdict(lambda: [0] * len(elements))
+    for word in set().union(*counts):
+        feeds[word[0]] += max(-(-count[word] // depth) for count in counts)
+        jobs[word[0]] = [total + count[word] for total, count in zip(jobs[word[0]], counts)]
+    backlog, cycles = [0] * len(elements), 0
+    for position in range(positions):
+        waiting = [left + more for left, more in zip(backlog, jobs[position])]
+        fed = max(1, feeds[position], max(waiting) - (depth - 1))
+        backlog, cycles = [max(0, left - fed) for left in waiting], cycles + fed
+    return cycles + max(backlog)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from golden.figs.mapping import compile_tile
+from golden.figs.patterns import Pattern
 from golden.figs.sizes import Sizes
-from tests.figs.exhaustive import fewest_cycles
+from tests.figs.exhaustive import fewest_cycles, lower_bound
+from tests.figs.matrices import KINDS, RATIOS, matrix
 
 
 def elements_of(weights, sizes, group):
@@ -64,6 +66,43 @@ def test_distribution_of_the_gap(group, alpha, positions, fixed, share):
     found = gaps([10, group, alpha], group, alpha, positions, 300, **fixed)
     print(f"G = {group}, alpha = {alpha}: cycles above the fewest: {dict(sorted(found.items()))}")
     assert max(found) <= 3 and found[0] >= share * 300, found
+
+
+def above_bound(seed, sizes, pattern, kind, inputs):
+    """Cycles of a whole tile and the bound that no schedule is below."""
+    group = sizes.group(pattern)
+    weights = matrix(np.random.default_rng(seed), sizes.tile_outputs(group), inputs, pattern, kind, sizes.beta)
+    report = compile_tile(sizes, weights, group).report
+    bound = lower_bound(elements_of(weights != 0, sizes, group), report.positions, sizes.depth)
+    assert report.cycles >= bound
+    return report.cycles - bound
+
+
+@pytest.mark.parametrize("depth", [1, 2, 6])
+def test_whole_tiles_within_reach(depth):
+    """Preset paper: every ratio and kind of pattern takes just as many cycles as the bound."""
+    sizes = Sizes.preset("paper", depth=depth)
+    assert not any(above_bound([11, depth, place], sizes, pattern, kind, 96)
+                   for place, (pattern, kind) in enumerate((pattern, kind) for pattern in RATIOS for kind in KINDS))
+
+
+@pytest.mark.parametrize("alpha, most", [(0, 0), (1, 1), (3, 2)])
+def test_whole_tiles_beyond_reach(alpha, most):
+    """Depth 4 and 6, groups of up to 16: hardly ever a cycle above the bound."""
+    found = [above_bound([12, alpha, group, depth, n, beta],
+                         Sizes(rows=16, columns=16 // beta, beta=beta, alpha=alpha, depth=depth, groups=16),
+                         Pattern(n, n * group), "random", 96)
+             for group in (4, 8, 16) if group > alpha + 1 for depth in (4, 6) for n in (1, 8) for beta in (1, 4)]
+    print(f"alpha = {alpha}: cycles above the bound: {dict(sorted(collections.Counter(found).items()))}")
+    assert max(found) <= most
+
+
+def test_the_bound_itself():
+    """By hand: a burst, a feed for every job at depth 1, two exchanges."""
+    burst = [[(0, 0, 0), (0, 0, 1), (0, 0, 2), (2, 0, 0)]]
+    assert lower_bound(burst, 3, 1) == 5 and lower_bound(burst, 3, 3) == 4
+    assert lower_bound([[(0, 0, 0), (0, 0, 1)], [(0, 1, 0)]], 1, 1) == 3
+    assert lower_bound([[(0, 0, 0), (0, 0, 1)], [(0, 1, 0)]], 1, 2) == 2
 
 
 def test_the_search_itself():
