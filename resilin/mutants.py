@@ -113,8 +113,8 @@ _PROVEN = "SAT proof finished - no model found: SUCCESS!"
 #: Clock cycles before the one in which both sides are compared.
 _CYCLES = (1, 4)
 
-# Bits of registers that nothing reads go; the others become ports, so that both sides are combinational; what the
-# change does not touch is merged.
+# Bits of registers that nothing reads go; the others become ports, so that both sides are combinational (`expose` sees
+# named wires alone); what the change does not touch is merged.
 _MITER = """
     read_rtlil in.il
     {change}
@@ -128,6 +128,7 @@ _MITER = """
     dffunmap
     splitnets -ports
     opt_clean -purge
+    rename -enumerate w:*
     expose -evert-dff -dff
     copy original changed
     cd original
@@ -153,6 +154,7 @@ _STEPS = """
     hierarchy -top closed
     flatten
     opt -full
+    dffunmap
     tee -o sat.txt sat -seq {steps} -prove-skip {cycles} -prove trigger 0 closed
 """
 

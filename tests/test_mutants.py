@@ -70,5 +70,11 @@ def test_not_proven(netlist, line, port, mode):
     assert not mutants.is_equivalent(netlist, mutant(netlist, line, port, mode))
 
 
+def test_register_at_a_port(netlist):
+    """The changed register is behind a wire without a name."""
+    [cell] = re.findall(r"module \\part\n.*?^  cell \$dff (\S+)$", netlist, re.MULTILINE | re.DOTALL)
+    assert not mutants.is_equivalent(netlist, f"mutate -mode const0 -module part -cell {cell} -port Q -portbit 0")
+
+
 def test_time_limit(netlist):
     assert not mutants.is_equivalent(netlist, mutant(netlist, 4, "Y", "const0"), seconds=0.01)

@@ -13,8 +13,8 @@ from sim.timed import TimedDriver, TimedMonitor
 
 POINTS = [
     *(f"group of {count}" for count in (1, 2, 3, 4)), *(f"item {item}" for item in range(4)), "row of one burst",
-    "row of whole tiles", "ragged last tile", "row address too high", "feature address too high", "range",
-    "range beside candidates", "empty range", "queue full", "flush of nothing", "flush of all items",
+    "row of whole tiles", "ragged last tile", "longest row", "row address too high", "feature address too high",
+    "range", "range beside candidates", "empty range", "queue full", "flush of nothing", "flush of all items",
     "items take turns", "reset in mid-work",
 ]
 coverage = Coverage("instruction_generator", POINTS)

@@ -61,6 +61,20 @@ async def ranges(dut):
 
 
 @cocotb.test()
+async def long_rows(dut):
+    """Rows of many tiles, up to the longest: each bit of their length counts in the addresses."""
+    h = Harness(dut)
+    await h.start()
+    for row_bursts, count in ((64, 4), (0xAAA, 1), (0x555, 2), (4095, 1)):
+        h.set_settings(row_bursts=row_bursts, row_base=int(h.rng.integers(1 << 20)))
+        for _ in range(count):
+            h.put(int(h.rng.integers(4)), h.random_class())
+        await h.flush()
+        h.hit("longest row", row_bursts == 4095)
+    await h.finish()
+
+
+@cocotb.test()
 async def full_queues(dut):
     """While nothing is taken, a queue takes its depth; then all items take turns."""
     h = Harness(dut)

@@ -31,6 +31,19 @@ async def random_results(dut, profile):
 
 
 @cocotb.test()
+async def many_results(dut):
+    """More than a thousand results of each item: counts, and places in the log far from its begin."""
+    h = Harness(dut)
+    await h.start()
+    h.set_settings(write_low=0, write_high=(1 << 30) - 1)
+    for _ in range(h.ctx.options.get("results", 4800)):
+        h.put()
+    await h.check()
+    assert min(h.model.counts) > 1024
+    await h.finish()
+
+
+@cocotb.test()
 async def full_rate(dut):
     """A result a cycle without a log, every two cycles with one; latency 3."""
     h = Harness(dut)
