@@ -24,12 +24,12 @@ EPOCHS = 30
 _DENSE_RATE = 0.01
 RECIPES = (
     Recipe("fine-tuned", 0.06, live=False),
-    Recipe("SR-STE", 0.01, decay=0.5),
-    Recipe("FiGS", 0.01, decay=0.5, length=4, share=0.25),
-    Recipe("FiGS, masks nested", 0.01, decay=0.5, length=4, share=0.25, nested=True),
+    Recipe("SR-STE", 0.05, decay=10.0),
+    Recipe("FiGS", 0.08, decay=10.0, length=4, share=0.1),
+    Recipe("FiGS, masks nested", 0.05, decay=10.0, length=4, share=0.25, nested=True),
 )
-_STEPPED = [dict(rate=rate, decay=decay, length=4, share=share) for rate in (0.02, 0.03, 0.05) for decay in (3.0, 10.0)
-            for share in (0.25, 0.5)]
+_STEPPED = [dict(rate=rate, decay=decay, length=4, share=share) for rate in (0.03, 0.05, 0.08) for decay in (3.0, 10.0)
+            for share in (0.1, 0.25)]
 #: Twelve candidates of each recipe.
 GRID = (
     *(Recipe("fine-tuned", rate, live=False)
@@ -79,7 +79,7 @@ def validation_split(images, labels):
     return (images[~chosen], labels[~chosen]), (images[chosen], labels[chosen])
 
 
-def search(data, grid=GRID, patterns=PATTERNS, epochs=EPOCHS, seeds=3, progress=None):
+def search(data, grid=GRID, patterns=PATTERNS, epochs=EPOCHS, seeds=5, progress=None):
     """Validation accuracy of every candidate: rows with "mean" over patterns and seeds, the best of a recipe first.
 
     ``data``: (images, labels) to train on; a part of them is kept apart to choose by.

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from golden.figs.matmul import matmul
 from golden.figs.nm_network import NmLayer, NmNetwork, export_layer, export_network, integer_product
 from golden.figs.patterns import Pattern, is_pattern
 from golden.figs.perceptron import Perceptron
+from golden.figs.sizes import Sizes
 from golden.figs.train import prune
 
 WIDTHS = (32, 64, 32, 10)
@@ -76,6 +78,17 @@ def test_a_matmul_from_outside_gets_the_integers_and_its_sums_are_used():
         exported.forward(x, lambda layer, integers: engine(layer, integers).astype(np.int64) + (1 << 31))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("pattern", [Pattern(1, 4), Pattern(8, 32)], ids=str)
+def test_the_engines_model_multiplies_a_whole_network(bits, pattern):
+    """Compiled weights on the model of the FiGS array, dense last layer included: the same outputs, bit for bit."""
+    network, x = _network(pattern=pattern)
+    exported = export_network(network, pattern, x, bits)
+    sizes = Sizes.preset("small", weight_bits=bits, words=4096)
+    engine = exported.forward(x[:8], lambda layer, integers: matmul(layer.weights, integers, sizes, layer.pattern))
+    assert np.array_equal(engine, exported.forward(x[:8]))
+
+
 def test_the_greatest_sums_fit():
     """Corners: all inputs -128 against the most negative weights of 16 bits, as many as fit in 32 bits."""
     weights = np.full((1, 511), -(1 << 15))
@@ -89,7 +102,8 @@ def test_the_greatest_sums_fit():
 
 @pytest.mark.parametrize("changes, reason", [
     ({"weights": np.array([[1, 1, 0, 0], [0, 0, 0, 0]])}, "obey 1:4"), ({"bits": 4}, "bits = 4"),
-    ({"weights": np.full((2, 4), 0.5)}, "integer type"), ({"weights": np.array([[128, 0], [0, 0]])}, "weights holds 128"),
+    ({"weights": np.full((2, 4), 0.5)}, "integer type"),
+    ({"weights": np.array([[128, 0], [0, 0]])}, "weights holds 128"),
     ({"weights": np.zeros(4, int)}, "outputs, inputs"), ({"scales": np.ones(3)}, r"scales of shape \(3,\)"),
     ({"bias": np.ones(3)}, "bias of shape"), ({"input_scale": 0.0}, "input_scale = 0.0"), ({"m": 3}, "m = 3")])
 def test_bad_layers(changes, reason):

@@ -75,7 +75,8 @@ def test_fine_tuning_keeps_the_mask_of_the_start():
     tuned = train(start, x, labels, digits_loss, Recipe("fine-tuned", 0.01, live=False), pattern, epochs=3, batch=32)
     shot = prune(start, pattern)
     assert np.array_equal(shot.parameters["w1"], start.parameters["w1"] * mask)
-    assert not tuned.parameters["w1"][~mask].any() and (tuned.parameters["w1"][mask] != shot.parameters["w1"][mask]).all()
+    assert not tuned.parameters["w1"][~mask].any()
+    assert (tuned.parameters["w1"][mask] != shot.parameters["w1"][mask]).all()
     live = train(start, x, labels, digits_loss, Recipe("SR-STE", 0.05), pattern, epochs=3, batch=32)
     assert live.parameters["w1"][~mask].any()  # another mask was found
 
