@@ -14,7 +14,8 @@ __all__ = ["DenseArray", "DenseArrayConfig"]
 class DenseArrayConfig(GridConfig):
     """Sizes of the array."""
 
-    PRESETS = {"paper": {}, "small": {"rows": 4, "columns": 2, "beta": 2}, "fpga": {"rows": 8, "columns": 2}}
+    PRESETS = {"paper": {}, "small": {"rows": 4, "columns": 2, "beta": 2},
+               "fpga": {"rows": 8, "columns": 2, "multiplier": "operator"}}
 
 
 class DenseArray(NmArray):
@@ -55,7 +56,7 @@ class DenseArray(NmArray):
             self._east[row] = value
             results = []
             for unit in range(config.beta):
-                m.submodules[f"mac_{row}_{column}_{unit}"] = lane = MacLane(config.weight_bits, bits, config.sum_bits)
+                m.submodules[f"mac_{row}_{column}_{unit}"] = lane = MacLane(config.lane)
                 m.d.comb += [
                     lane.x.eq(value), lane.weight.eq(weights.word_select(unit, config.weight_bits)),
                     lane.first.eq(first), lane.capture.eq(capture), lane.shift.eq(shift), lane.above.eq(above[unit]),

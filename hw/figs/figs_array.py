@@ -23,7 +23,7 @@ class FigsArrayConfig(GridConfig, FigsPeConfig):
     PRESETS = {
         "paper": {},
         "small": {"rows": 4, "columns": 2, "beta": 2, "alpha": 1, "depth": 2},
-        "fpga": {"rows": 8, "columns": 2, "depth": 3},
+        "fpga": {"rows": 8, "columns": 2, "depth": 3, "multiplier": "operator"},
     }
 
     def check(self):

@@ -31,7 +31,7 @@ class FigsEngineConfig(FigsArrayConfig):
     PRESETS = {
         "paper": {},
         "small": {"rows": 4, "columns": 2, "beta": 2, "alpha": 1, "depth": 2, "words": 64},
-        "fpga": {"rows": 8, "columns": 2, "depth": 3, "words": 256},
+        "fpga": {"rows": 8, "columns": 2, "depth": 3, "words": 256, "multiplier": "operator"},
     }
 
     def check(self):
@@ -41,8 +41,10 @@ class FigsEngineConfig(FigsArrayConfig):
             for name, value in (("alpha", 0), ("depth", 1), ("groups", 1)):
                 if getattr(self, name) != value:
                     raise ConfigError(name, getattr(self, name), f"{value} where array is {self.array}")
-        if (self.array == "mux") != (self.window > 1):
-            raise ConfigError("window", self.window, "1" if self.window > 1 else "at least 2 where array is mux")
+        if self.array == "mux" and self.window < 4:
+            raise ConfigError("window", self.window, "at least 4 where array is mux")
+        if self.array != "mux" and self.window > 1:
+            raise ConfigError("window", self.window, f"1 where array is {self.array}")
 
     def _part(self, config):
         return config(**{spec.name: getattr(self, spec.name) for spec in dataclasses.fields(config)})

@@ -17,7 +17,8 @@ __all__ = ["FigsPe", "FigsPeConfig"]
 class FigsPeConfig(LaneConfig, SwapRegisterConfig):
     """Sizes of a MAC PE."""
 
-    PRESETS = {"paper": {}, "small": {"beta": 2, "alpha": 1, "depth": 2}, "fpga": {"depth": 3}}
+    PRESETS = {"paper": {}, "small": {"beta": 2, "alpha": 1, "depth": 2},
+               "fpga": {"depth": 3, "multiplier": "operator"}}
 
     def check(self):
         LaneConfig.check(self)
@@ -73,7 +74,7 @@ class FigsPe(wiring.Component):
         ]
         results = []
         for unit in range(config.beta):
-            m.submodules[f"mac_{unit}"] = lane = MacLane(config.weight_bits, config.activation_bits, config.sum_bits)
+            m.submodules[f"mac_{unit}"] = lane = MacLane(config.lane)
             m.d.comb += [
                 lane.x.eq(swap.operand), lane.weight.eq(self.weights.word_select(unit, config.weight_bits)),
                 lane.first.eq(self.first), lane.capture.eq(self.capture), lane.shift.eq(self.shift),

@@ -16,10 +16,10 @@ __all__ = ["MuxArray", "MuxArrayConfig"]
 class MuxArrayConfig(GridConfig):
     """Sizes of the array."""
 
-    window: int = field(16, "activations that every multiplier chooses from, M", min=2, max=32, power_of_two=True)
+    window: int = field(16, "activations that every multiplier chooses from, M", min=4, max=32, power_of_two=True)
 
     PRESETS = {"paper": {}, "small": {"rows": 4, "columns": 2, "beta": 2, "window": 4},
-               "fpga": {"rows": 8, "columns": 2, "window": 4}}
+               "fpga": {"rows": 8, "columns": 2, "window": 4, "multiplier": "operator"}}
 
     @property
     def index_bits(self):
@@ -75,7 +75,7 @@ class MuxArray(NmArray):
                 entry = entries.word_select(unit, unit_bits)
                 operand = Signal(signed(bits), name=f"operand_{row}_{column}_{unit}")
                 m.d.sync += operand.eq(select_value(window, entry[:config.index_bits]) & active.replicate(bits))
-                m.submodules[f"mac_{row}_{column}_{unit}"] = lane = MacLane(config.weight_bits, bits, config.sum_bits)
+                m.submodules[f"mac_{row}_{column}_{unit}"] = lane = MacLane(config.lane)
                 m.d.comb += [
                     lane.x.eq(operand), lane.weight.eq(entry[config.index_bits:]),
                     lane.first.eq(first), lane.capture.eq(capture), lane.shift.eq(shift), lane.above.eq(above[unit]),
