@@ -1,4 +1,4 @@
-"""Whole layers on the engine's RTL by resilin.figs.engine_run: sums equal the product, cycles equal the cycle model's."""
+"""Whole layers on the engine's RTL: sums equal the product, cycles equal the cycle model's."""
 
 import types
 
