@@ -8,7 +8,7 @@ import numpy as np
 
 from golden.workloads.minilm import _erf
 
-__all__ = ["ACTIVATIONS", "Perceptron", "activate", "mean_square"]
+__all__ = ["ACTIVATIONS", "Perceptron", "activate"]
 
 ACTIVATIONS = ("relu", "gelu")
 
@@ -18,16 +18,10 @@ def activate(kind, x):
     if kind == "relu":
         return np.maximum(x, 0), (x > 0).astype(x.dtype)
     if kind == "gelu":
-        # Of numpy's own scalars float32 arithmetic keeps float32, Python floats do so too.
+        # With Python's floats float32 stays float32; numpy's float64 scalars would widen it.
         below = 0.5 * (1 + _erf(x * float(np.sqrt(0.5))))
         return x * below, below + x * np.exp(-0.5 * x * x) * float(1 / np.sqrt(2 * np.pi))
     raise ValueError(f"activation = {kind!r} is not allowed: it must be one of {', '.join(ACTIVATIONS)}")
-
-
-def mean_square(outputs, targets):
-    """(half the mean square of the differences, summed over a sample's outputs, its gradient)."""
-    differences = outputs - targets
-    return float(np.square(differences).sum() / (2 * len(outputs))), differences / len(outputs)
 
 
 class Perceptron:
