@@ -109,6 +109,14 @@ BLOCKS = (
     Block("swap_register", "figs", "SwapRegister", "SwapRegisterConfig",
           "an activation on its way west, exchanged with those around it"),
     Block("figs_pe", "figs", "FigsPe", "FigsPeConfig", "multiply-accumulate units that share a swap register"),
+    Block("figs_array", "figs", "FigsArray", "FigsArrayConfig",
+          "elements in rows that exchange activations: N:M sparse products at a dense array's input",
+          asic_presets=("paper",)),
+    Block("dense_array", "figs", "DenseArray", "DenseArrayConfig", "rival of FiGS: every weight is a product",
+          asic_presets=("paper",)),
+    Block("mux_array", "figs", "MuxArray", "MuxArrayConfig",
+          "rival of FiGS: a multiplexer over a window of activations before each multiplier",
+          asic_presets=("paper",)),
 )
 
 

@@ -22,8 +22,8 @@ RATIOS = [Pattern(n, m) for n, m in ((1, 1), (1, 2), (2, 4), (1, 4), (2, 8), (4,
 POINTS = [
     *(f"ratio {ratio}" for ratio in RATIOS), *(f"error {error.name}" for error in Error),
     "rows of a unit differ", "a beat held", "rows exchanged", "a tail without beats", "one cycle",
-    "word with spare slots", "last word of the memory", "no pause between passes", "activations late", "sums not taken", "greatest sum",
-    "least sum", "program rewritten", "errors cleared", "reset in mid-work",
+    "word with spare slots", "last word of the memory", "no pause between passes", "activations late", "sums not taken",
+    "greatest sum", "least sum", "program rewritten", "errors cleared", "reset in mid-work",
 ]
 coverage = Coverage("figs_engine", POINTS)
 

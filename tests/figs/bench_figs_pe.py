@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 from cocotb.triggers import FallingEdge
@@ -43,7 +44,7 @@ class Harness:
         self.dut, self.ctx = dut, context()
         self.rng = self.ctx.rng
         self.config = config = FigsPeConfig.from_dict(self.ctx.config)
-        self.sizes = Sizes(rows=config.alpha + 1, columns=1, groups=1, **config.to_dict())
+        self.sizes = Sizes.of(SimpleNamespace(rows=config.alpha + 1, columns=1, groups=1, **config.to_dict()))
         self.corrupt = self.ctx.options.get("corrupt", 0)
         self.capture, self.shift = capture, shift
         self.reached, self.captured = set(), 0

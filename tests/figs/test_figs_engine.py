@@ -184,6 +184,7 @@ def test_missing_point_fails():
 
 @pytest.mark.parametrize("field, values", [
     ("window", dict(window=4)), ("window", dict(array="mux", alpha=0, depth=1, groups=1)),
+    ("window", dict(array="mux", alpha=0, depth=1, groups=1, window=2)),
     ("alpha", dict(array="dense", depth=1, groups=1)), ("groups", dict(groups=32)), ("alpha", dict(alpha=2)),
     ("depth", dict(alpha=0, depth=1)), ("rows", dict(rows=12)), ("sum_bits", dict(weight_bits=16, sum_bits=20)),
     ("array", dict(array="sparse")), ("words", dict(words=1)),

@@ -76,12 +76,12 @@ def test_bit_exact_and_covered():
         simulate("figs_pe", preset="small", overrides=dict(sum_bits=16, depth=3), seed=2)]).check()
 
 
-@pytest.mark.parametrize("alpha, depth, beta, weight_bits, sum_bits", [
-    (0, 2, 1, 16, 24), (1, 4, 3, 8, 17), (3, 1, 4, 16, 48), (7, 2, 2, 8, 32),
+@pytest.mark.parametrize("alpha, depth, beta, weight_bits, sum_bits, multiplier", [
+    (0, 2, 1, 16, 24, "tree"), (1, 4, 3, 8, 17, "operator"), (3, 1, 4, 16, 48, "operator"), (7, 2, 2, 8, 32, "tree"),
 ])
-def test_bit_exact(alpha, depth, beta, weight_bits, sum_bits):
+def test_bit_exact(alpha, depth, beta, weight_bits, sum_bits, multiplier):
     simulate("figs_pe", preset="small", seed=alpha, overrides=dict(
-        alpha=alpha, depth=depth, beta=beta, weight_bits=weight_bits, sum_bits=sum_bits))
+        alpha=alpha, depth=depth, beta=beta, weight_bits=weight_bits, sum_bits=sum_bits, multiplier=multiplier))
 
 
 def test_wrong_expectation_fails():
