@@ -68,15 +68,15 @@ def quantized_inputs(x, formats):
     return np.clip(x >> formats.input_shift, *signed_range(formats.input_bits)).astype(np.float32)
 
 
-def convolution_rows(x, kernel, padding, cols, positions=slice(None)):
-    """Rows (positions, groups, taps * cols) of ``x`` (channels, height, width), stride 1; missing channels are zero.
+def convolution_rows(x, kernel, padding, cols, positions=slice(None), stride=(1, 1)):
+    """Rows (positions, groups, taps * cols) of ``x`` (channels, height, width); missing channels are zero.
 
     ``positions``: which ones, as an index of all of them in the order of rows of the output.
     """
     channels, height, width = x.shape
     groups = -(-channels // cols)
     x = np.pad(x, ((0, groups * cols - channels), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (1, 2))[:, ::stride[0], ::stride[1]]
     height, width = windows.shape[1:3]
     row, column = np.divmod(np.arange(height * width)[positions], width)
     windows = windows[:, row, column].reshape(groups, cols, len(row), kernel[0] * kernel[1])

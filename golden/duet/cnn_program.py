@@ -40,7 +40,8 @@ class CnnLayer:
         flat = convolution.execution.layer
         weights = flat.weights.reshape(len(flat.weights), -1, *convolution.kernel)
         layer = ConvLayer(in_channels=weights.shape[1], out_channels=len(weights), height=height, width=width,
-                          kernel=convolution.kernel, padding=convolution.padding, pooling=convolution.pool,
+                          kernel=convolution.kernel, stride=convolution.stride, padding=convolution.padding,
+                          pooling=convolution.pool,
                           activation=Function.RELU if convolution.execution.relu else Function.NONE)
         return cls(layer=layer, parameters=dataclasses.replace(flat, weights=weights),
                    speculation=convolution.speculation)

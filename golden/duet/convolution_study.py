@@ -44,7 +44,8 @@ class _Data:
         parts = []
         for maps, count in ((inputs, samples), (others, samples // 2)):
             picks, y = sample_layer(layer, maps, count)
-            parts.append((np.concatenate([convolution_rows(x, layer.weight.shape[2:], layer.padding, _COLS, pick)
+            parts.append((np.concatenate([convolution_rows(x, layer.weight.shape[2:], layer.padding, _COLS, pick,
+                                                           layer.stride)
                                           for x, pick in zip(maps, picks)]), y))
         (rows, y), other = parts
         held = held_out(len(rows))

@@ -40,6 +40,7 @@ class DuetConvolution:
     execution: Execution
     speculation: Speculation | None = None
     losses: np.ndarray | None = None
+    stride: tuple[int, int] = (1, 1)
 
     def at_budget(self, budget):
         """The same with the greatest threshold that loses at most ``budget`` on calibration data."""
@@ -53,15 +54,17 @@ class DuetConvolution:
 
     def speculator_rows(self, x, formats, positions=slice(None)):
         """The Speculator's INT4 rows, in float32, of INT16 inputs ``x`` (channels, height, width)."""
-        return convolution_rows(quantized_inputs(x, formats), self.kernel, self.padding, self.cols, positions)
+        return convolution_rows(quantized_inputs(x, formats), self.kernel, self.padding, self.cols, positions,
+                                self.stride)
 
     def run(self, x, mask=None):
         """(results INT16 after ReLU before pooling, switching map), both (outputs, height, width), of INT16 ``x``.
 
         ``mask``: a map to use instead of the Speculator's, of the same shape; True computes everything.
         """
-        results = self.execution.outputs(im2col(x, self.kernel, self.padding)).T
-        shape = [len(results), *(n + 2 * self.padding - k + 1 for n, k in zip(x.shape[1:], self.kernel))]
+        results = self.execution.outputs(im2col(x, self.kernel, self.padding, self.stride)).T
+        shape = [len(results), *((n + 2 * self.padding - k) // stride + 1
+                                 for n, k, stride in zip(x.shape[1:], self.kernel, self.stride))]
         if mask is None:
             mask = True
             if self.speculation is not None:
@@ -130,7 +133,8 @@ def sample_layer(layer, inputs, samples, seed=0):
     for x in inputs:
         _, height, width = layer.output_shape(x)
         pick = rng.permutation(height * width)[:share]
-        rows = convolution_rows(x, layer.weight.shape[2:], layer.padding, 1, pick)  # one channel a block: as the filter
+        # one channel a block: as the filter
+        rows = convolution_rows(x, layer.weight.shape[2:], layer.padding, 1, pick, layer.stride)
         picks.append(pick)
         y.append(rows.reshape(len(pick), -1) @ flat.T + layer.bias)
     return picks, np.concatenate(y)
@@ -155,7 +159,7 @@ def calibrate_convolutions(model, images, *, cols=16, trees=16, budget=0.05, cli
     for number, (layer, in_step, out_step) in enumerate(zip(layers, steps, steps[1:])):
         flat = layer.weight.reshape(len(layer.weight), -1)
         duet = DuetConvolution(layer.name, layer.weight.shape[2:], layer.padding, layer.pool, cols, in_step,
-                               calibrate_execution(flat, layer.bias, in_step, out_step, relu=True))
+                               calibrate_execution(flat, layer.bias, in_step, out_step, relu=True), stride=layer.stride)
         if number:
             duet = _speculate(duet, layer, inputs[layer.name], trees, share, formats, seed, samples).at_budget(budget)
         duets[layer.name] = duet

@@ -25,13 +25,13 @@ def activate(name, pre):
     return np.tanh(pre) if name in "gn" else sigmoid(pre)
 
 
-def im2col(x, kernel, padding=0):
-    """Windows of ``x`` (channels, height, width) as rows: (out height * out width, channels * kh * kw), stride 1.
+def im2col(x, kernel, padding=0, stride=(1, 1)):
+    """Windows of ``x`` (channels, height, width) as rows: (out height * out width, channels * kh * kw).
 
     A row holds its window channel by channel, each row by row: the order of a flattened filter.
     """
     x = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (1, 2))[:, ::stride[0], ::stride[1]]
     channels, height, width = windows.shape[:3]
     return windows.transpose(1, 2, 0, 3, 4).reshape(height * width, channels * kernel[0] * kernel[1])
 
@@ -57,9 +57,10 @@ def max_pool(x, size):
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """A convolution of stride 1 with ReLU, then max pooling; batch normalisation is folded into the weights.
+    """A convolution with ReLU, then max pooling; batch normalisation is folded into the weights.
 
-    ``weight`` (outputs, channels, kh, kw), ``bias`` (outputs,), ``padding`` on all sides, ``pool`` (rows, columns).
+    ``weight`` (outputs, channels, kh, kw), ``bias`` (outputs,), ``padding`` on all sides, ``pool`` and ``stride``
+    (rows, columns).
     """
 
     name: str
@@ -67,14 +68,16 @@ class Convolution:
     bias: np.ndarray
     padding: int
     pool: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
 
     def rows(self, x):
         """The input windows of ``x`` (channels, height, width) as rows (positions, channels * kh * kw)."""
-        return im2col(x, self.weight.shape[2:], self.padding)
+        return im2col(x, self.weight.shape[2:], self.padding, self.stride)
 
     def output_shape(self, x):
         """(outputs, height, width) before pooling, for an input ``x`` (channels, height, width)."""
-        height, width = (n + 2 * self.padding - k + 1 for n, k in zip(x.shape[1:], self.weight.shape[2:]))
+        height, width = ((n + 2 * self.padding - k) // stride + 1
+                         for n, k, stride in zip(x.shape[1:], self.weight.shape[2:], self.stride))
         return len(self.weight), height, width
 
     def pre_activation(self, x):

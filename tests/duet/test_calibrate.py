@@ -83,6 +83,8 @@ def test_convolution_rows_are_the_lanes_of_the_hardware():
         assert rows[position, block, 4 * tap + channel] == expected
     assert not rows.reshape(28, 2, 6, 4)[:, 1, :, 1:].any()
     assert np.array_equal(cal.convolution_rows(x, (3, 2), 1, 4, [27, 3]), rows[[27, 3]])
+    strided = cal.convolution_rows(x, (3, 2), 1, 4, [5, 1], (2, 3))  # outputs 2 x 3
+    assert np.array_equal(strided, rows.reshape(4, 7, 2, -1)[::2, ::3].reshape(6, 2, -1)[[5, 1]])
 
 
 def test_vector_rows_are_the_lanes_of_the_hardware():

@@ -205,19 +205,22 @@ def test_cnn_refused():
         cnn_program(layers, image[:2], SMALL, Mode.BASE)
 
 
-def test_calibrated_convolutions():
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 2)])
+def test_calibrated_convolutions(stride):
     """The integers that calibration finds, through the machine, give what they give there."""
     rng = np.random.default_rng(6)
     x, convolutions, layers = rng.normal(0, 9000, (3, 8, 9)).clip(-32768, 32767).astype(np.int64), [], []
     image, step = x, 1.0
     for number, outputs in enumerate((5, 4)):
         weight, bias = rng.normal(0, 0.3, (outputs, len(x), 3, 3)), rng.normal(0, 3000, outputs)
-        rows = convolution_rows((x >> 12).astype(np.float32), (3, 3), 1, SMALL.cols)
-        y = (convolution_rows(x.astype(float), (3, 3), 1, 1).reshape(len(rows), -1) * step
+        strides = dict(stride=(1, 1) if number else stride)
+        rows = convolution_rows((x >> 12).astype(np.float32), (3, 3), 1, SMALL.cols, **strides)
+        y = (convolution_rows(x.astype(float), (3, 3), 1, 1, **strides).reshape(len(rows), -1) * step
              @ weight.reshape(outputs, -1).T + bias)
         execution = calibrate_execution(weight.reshape(outputs, -1), bias, step, np.abs(y).max() / 30000, True)
         speculation = calibrate_speculation(rows, y, Function.RELU, SMALL.speculator.trees)
-        convolution = DuetConvolution(str(number), (3, 3), 1, (1, 1), SMALL.cols, step, execution, speculation)
+        convolution = DuetConvolution(str(number), (3, 3), 1, (1, 1), SMALL.cols, step, execution, speculation,
+                                      **strides)
         convolutions.append(convolution)
         layers.append(CnnLayer.of(convolution, *x.shape[1:]))
         x, step = convolution.run(x)[0], execution.out_step

@@ -72,6 +72,25 @@ def test_map_and_results_are_those_of_the_golden_blocks(toy):
     assert everything.all() and np.array_equal(np.where(mask, dense, 0), results)
 
 
+def test_strides():
+    """Results and maps are those of the layer with stride 1 where the stride comes by; calibration is its own."""
+    model = Toy()
+    model.convolutions[1] = dataclasses.replace(model.convolutions[1], stride=(2, 1))
+    model.convolutions[2] = dataclasses.replace(model.convolutions[2], pool=(1, 1))
+    layers = networks.calibrate_convolutions(model, model.images(6, 1), cols=4, trees=4, budget=0.1, clipping=1)
+    x = model.images(1, 2)[:1]
+    for name, layer in zip(layers, model.convolutions):
+        duet, exact = layers[name], dense_convolution(layer, x)
+        results, mask = duet.run(duet.quantize(x))
+        every, everywhere = dataclasses.replace(duet, stride=(1, 1)).run(duet.quantize(x))
+        assert results.shape == mask.shape == exact.shape == layer.output_shape(x)
+        assert np.array_equal(results, every[:, ::duet.stride[0], ::duet.stride[1]])
+        assert np.array_equal(mask, everywhere[:, ::duet.stride[0], ::duet.stride[1]])
+        assert np.abs(duet.run(duet.quantize(x), True)[0] * duet.execution.out_step - exact).max() < 0.02 * exact.max()
+        x = max_pool(exact, layer.pool)
+    assert layers["conv1"].stride == (2, 1)
+
+
 def test_integers_are_near_the_float_network(toy):
     model, layers = toy
     dense = {name: dataclasses.replace(layer, speculation=None) for name, layer in layers.items()}

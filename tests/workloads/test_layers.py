@@ -7,19 +7,21 @@ from golden.workloads.layers import (GATES, Cell, Convolution, activate, dense_c
                                      fold_batch_norm, im2col, max_pool, run_cell, sigmoid)
 
 
-@pytest.mark.parametrize("kernel, padding", [((3, 3), 1), ((2, 2), 0), ((1, 3), 1)])
-def test_convolution_equals_the_sum(kernel, padding):
+@pytest.mark.parametrize("kernel, padding, stride", [((3, 3), 1, (1, 1)), ((2, 2), 0, (1, 1)), ((1, 3), 1, (2, 1)),
+                                                     ((3, 3), 1, (2, 3))])
+def test_convolution_equals_the_sum(kernel, padding, stride):
     rng = np.random.default_rng(0)
     x, bias = rng.normal(size=(3, 5, 7)), rng.normal(size=4)
-    layer = Convolution("c", rng.normal(size=(4, 3, *kernel)), bias, padding)
+    layer = Convolution("c", rng.normal(size=(4, 3, *kernel)), bias, padding, stride=stride)
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
     shape = layer.output_shape(x)
     expected = np.zeros(shape)
     for o, y, c in np.ndindex(shape):
-        expected[o, y, c] = (layer.weight[o] * padded[:, y:y + kernel[0], c:c + kernel[1]]).sum() + bias[o]
+        top, left = y * stride[0], c * stride[1]
+        expected[o, y, c] = (layer.weight[o] * padded[:, top:top + kernel[0], left:left + kernel[1]]).sum() + bias[o]
     assert np.allclose(layer.pre_activation(x), expected)
     assert np.allclose(dense_convolution(layer, x), expected.clip(0))
-    assert im2col(x, kernel, padding).shape == (shape[1] * shape[2], 3 * kernel[0] * kernel[1])
+    assert im2col(x, kernel, padding, stride).shape == (shape[1] * shape[2], 3 * kernel[0] * kernel[1])
 
 
 def test_folded_batch_norm():
