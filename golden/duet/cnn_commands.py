@@ -166,6 +166,7 @@ class CnnCommands:
         # What was copied has freed the places of the result, and brought weights and input.
         last_row = 0 if layer.whole else job.mapping.in_map.blocks[0] - 1
         first = self._copies_before(job.number) + self._input(job, last_row)
+        first += [name for name in [self._copied.get(("weights", job.number))] if name is not None]
         for number, tile in enumerate(job.mapping.tiles()):
             after = [*(first if number == 0 else ()), *([given[number]] if speculated else ())]
             names.append(self._all.add(Command(Engine.EXEC, WorkOp.TILE, b=tile.y, c=tile.x), cycles, after))

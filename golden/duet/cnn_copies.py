@@ -16,8 +16,8 @@ _LOAD_CYCLES, _STORE_CYCLES = 8, 10  # of a line of the DRAM, about
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-    """A command and what it brings, for those who wait: ("in", job, row of blocks), ("buffers", layer),
-    or None."""
+    """A command and what it brings, for those who wait: ("in", job, row of blocks), ("buffers", layer), ("weights",
+    job) where that job waits for them, or None."""
 
     command: Command
     brings: tuple | None = None
@@ -62,11 +62,12 @@ class Copies:
         They bring what job ``time`` + 1 needs, and what ``time`` needs of the result of the job right before it.
         """
         jobs = self._plan.jobs
+        late = [copy for job in jobs[max(0, time):time + 1] for copy in self._load_weights(job, time)]
         inputs = [job for job in jobs[max(0, time):time + 2] if self._loaded_at(job) == time]
         stores = [copy for job in jobs[max(0, time - 1):max(0, time)] for copy in self._store(job)]
         # The Speculator waits for the input, nobody for the result unless it is a part of that.
         first = stores if any(self._needs(job) == time - 1 for job in inputs) else []
-        copies = [*first, *(copy for job in inputs for copy in self._load_input(job))]
+        copies = [*late, *first, *(copy for job in inputs for copy in self._load_input(job))]
         for job in jobs[time + 1:time + 2]:
             layer = job.layer
             if job.place == 0 and layer.speculation:
@@ -116,14 +117,14 @@ class Copies:
     def _load_weights(self, job, time):
         """The piece of a part's weights that is loaded at a time; at the beginning all that should be there."""
         lead = self._plan.lead(job)
-        if job.strip_number == 0 and job.number - lead <= time:
+        count, place = max(1, lead), time - (job.number - lead)
+        if job.strip_number == 0 and 0 <= place < count:
             lines = job.n * job.layer.row_lines
-            pieces = [lines * k // lead for k in range(lead + 1)]
-            place = time - (job.number - lead)
-            first, end = pieces[0 if time == -1 else place], pieces[place + 1]
+            first, end = (lines * piece // count for piece in (0 if time == -1 else place, place + 1))
             if end > first:
                 source = self._weights[job.layer.number] + job.first * job.layer.row_lines
-                yield Copy(_load(source + first, self._plan.weight_line(job) + first, end - first))
+                yield Copy(_load(source + first, self._plan.weight_line(job) + first, end - first),
+                           None if lead else ("weights", job.number))
 
     def _store(self, job):
         """The result of a job, if it goes to the DRAM, and its maps, if they are wanted."""

@@ -32,7 +32,7 @@ def layer_items(layer, sizes, turns, before):
     """What else the jobs of a layer need, likewise, with times from its first job on.
 
     ``turns``: kind -> places that jobs of a layer in strips have in turn; ``before``: the layer before, or None. Every
-    second part's weights are ``high``.
+    second part's weights are ``high``, unless one is there at a time.
     """
     data, maps, (strips, count) = [], [], (layer.grid.sizes, layer.grid.count)
     if layer.speculation:
@@ -40,7 +40,7 @@ def layer_items(layer, sizes, turns, before):
     for part, (_, n) in enumerate(layer.parts):
         first = part * count
         data.append(Item(weights_name(layer, part), n * layer.row_lines, first - weights_lead(layer, part, before),
-                         first + count - 1, part % 2 == 1))
+                         first + count - 1, part % 2 == 1 and not layer.late))
     groups = [-(-n // sizes.cols) for _, n in layer.parts]
     orders = [order_lines(sizes, n) for _, n in layer.parts]
     kinds = []

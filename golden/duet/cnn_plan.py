@@ -17,13 +17,17 @@ __all__ = ["MOST_LEAD", "Job", "Plan", "PlannedLayer", "weights_lead", "weights_
 MOST_LEAD = 4
 """Jobs in which a part's weights are loaded, at most."""
 _LOAD_CYCLES = 2  # that a line of input costs, which is loaded while others are computed
+_WAIT_CYCLES = 8  # that a line of weights costs, which the Executor waits for
 _JOB_CYCLES = 500  # that a job costs: its configuration, beginning and end
 _PART_COST = 0.05  # of a layer's cycles that a part more costs: channels are sorted in it, tiles projected again
 
 
 @dataclasses.dataclass(eq=False)
 class PlannedLayer:
-    """A layer, and how it is divided: in ``parts`` (first, n) of its output channels, and strips by ``grid``."""
+    """A layer, and how it is divided: in ``parts`` (first, n) of its output channels, and strips by ``grid``.
+
+    ``late``: the weights of a part are loaded when the part before is done, so that two are never there together.
+    """
 
     number: int
     mapping: ConvMapping
@@ -31,6 +35,7 @@ class PlannedLayer:
     speculation: SpeculatorMapping | None
     parts: list[tuple[int, int]] = ()
     grid: Grid = None
+    late: bool = False
 
     @property
     def whole(self):
@@ -69,7 +74,8 @@ class PlannedLayer:
     def cost(self):
         """Cycles that dividing it costs, about."""
         loaded = 0 if self.whole else len(self.parts) * self.grid.loaded
-        return self.jobs * _JOB_CYCLES + loaded * _LOAD_CYCLES + (
+        waited = self.mapping.outputs * self.row_lines if self.late else 0
+        return self.jobs * _JOB_CYCLES + loaded * _LOAD_CYCLES + waited * _WAIT_CYCLES + (
             (len(self.parts) - 1) * _PART_COST * self.tiles * self.tile_cycles(self.mapping.outputs))
 
 
@@ -122,7 +128,7 @@ class Plan:
         return self.maps.get(self._name(kind, job, "map"), 0)
 
     def lead(self, job):
-        """Jobs before this one, the first of its part, in which its weights are loaded."""
+        """Jobs before this one, the first of its part, in which its weights are loaded; 0: when this one begins."""
         number = job.layer.number
         return weights_lead(job.layer, job.part, self.layers[number - 1] if number else None)
 
@@ -148,6 +154,8 @@ def weights_name(layer, part):
 
 def weights_lead(layer, part, before):
     """Jobs before a part's first one in which its weights are loaded, a piece in each, while the part before, of the
-    layer or of the one ``before`` it, is computed."""
+    layer or of the one ``before`` it, is computed; 0 where they come late."""
     previous = layer if part else before
-    return min(MOST_LEAD, previous.grid.count) if previous else 1
+    if previous is None:
+        return 1
+    return 0 if layer.late else min(MOST_LEAD, previous.grid.count)

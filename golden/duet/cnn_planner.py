@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import operator
 
 import numpy as np
 
@@ -20,8 +21,9 @@ _SHARES = 50  # of the room that are tried, less and less
 def make_plan(layers, sizes, *, store_maps=False):
     """The :class:`Plan` of ``layers`` (of :class:`PlannedLayer`, which it divides) on a machine of ``sizes``.
 
-    A layer is divided no further than the GlobalBuffer demands, in the way that costs least. ``store_maps``: switching
-    maps stay until a job more is computed. Raises ``ValueError`` where the GlobalBuffer is too small even so.
+    A layer is divided no further than the GlobalBuffer demands, in the way that costs least. Where that is not enough,
+    some layers have one part's weights there at a time. ``store_maps``: switching maps stay until a job more is
+    computed. Raises ``ValueError`` where the GlobalBuffer is too small even so.
     """
     return _Planner(layers, sizes, store_maps).plan()
 
@@ -29,30 +31,37 @@ def make_plan(layers, sizes, *, store_maps=False):
 @dataclasses.dataclass(frozen=True)
 class _Facts:
     """Of a layer that is divided in some way: ``items`` of both memories, with times from its first job on, their
-    ``spans`` (counts, first, last), its ``cost`` and number of ``jobs``."""
+    ``spans`` (counts, first, last), and its number of ``jobs``."""
 
     items: tuple
     spans: list
-    cost: float
     jobs: int
 
 
 class _Planner:
-    """``chosen``: for each layer the numbers of its grid and of its division in parts among ``ways``."""
+    """``chosen``: for each layer the numbers of its grid, of its division in parts and of ``late`` among ``ways``."""
 
     def __init__(self, layers, sizes, store_maps):
         self.layers, self.sizes = layers, sizes
-        self.known = {}
+        self.known, self.known_costs, self.known_peaks = {}, {}, {}
         self.turns = {"in": 2, "out": 2, "order": 2, "omap": 2 + store_maps}
-        self.ways = [(grids(layer.mapping), divisions(layer.mapping.outputs, self._unit(layer))) for layer in layers]
+        self.ways = [(grids(layer.mapping), divisions(layer.mapping.outputs, self._unit(layer)), (False,))
+                     for layer in layers]
 
     def plan(self):
+        try:
+            return self.divided()
+        except ValueError:
+            self.ways = [(*others, (False, True)) for *others, _ in self.ways]
+            return self.divided()
+
+    def divided(self):
         names = "the GlobalBuffer", "the GlobalBuffer's map memory"
         memories = self.sizes.lines, self.sizes.map_lines
         for share in range(_SHARES, 0, -1):
             room = [lines * share // _SHARES for lines in memories]
             # What fits may not do so in one piece: less is tried then.
-            self.divide([(0, 0)] * len(self.layers))
+            self.divide([(0, 0, 0)] * len(self.layers))
             if not self.fit(room):
                 break
             try:
@@ -77,52 +86,75 @@ class _Planner:
 
     def divide(self, chosen):
         self.chosen = list(chosen)
-        for layer, (grid_ways, part_ways), (grid, parts) in zip(self.layers, self.ways, chosen):
-            layer.grid, layer.parts = grid_ways[grid], part_ways[parts]
+        for layer, ways, numbers in zip(self.layers, self.ways, chosen):
+            layer.grid, layer.parts, layer.late = (way[number] for way, number in zip(ways, numbers))
 
     def fit(self, room):
         """Divide further until all fits in ``room`` (lines, map lines), step by step by what saves most for its cost;
         then less where there is room even so. Whether all fits."""
-        while missing := self.missing(room):
-            here, cost, ranks = self.chosen, self.cost(), []
-            for other in self.others(here):
+        while missing := sum(tight := self.missing(room)):
+            here, cost, ranks = self.chosen, self.cost(self.chosen), []
+            # Dividing a layer changes what is missing in it and its neighbours.
+            numbers = [number for number in range(len(here)) if any(tight[max(0, number - 1):number + 2])]
+            for other in self.others(here, numbers):
                 self.divide(other)
-                saved = missing - self.missing(room)
-                if saved > 0 and self.cost() > cost:
-                    ranks.append((saved / (self.cost() - cost), other))
+                saved = missing - sum(self.missing(room))
+                if saved > 0 and self.cost(other) > cost:
+                    ranks.append((saved / (self.cost(other) - cost), other))
             self.divide(max(ranks)[1] if ranks else here)
             if not ranks:
                 return False
         while True:
-            here, ranks = self.chosen, [(self.cost(), self.chosen)]
-            for other in self.others(here, both=True):
+            here = self.chosen
+            cheaper = [(cost, other) for other in self.others(here, range(len(here)), both=True)
+                       if (cost := self.cost(other)) < self.cost(here)]
+            for _, other in sorted(cheaper, key=operator.itemgetter(0)):
                 self.divide(other)
-                if self.cost() < min(ranks)[0] and not self.missing(room):
-                    ranks.append((self.cost(), other))
-            self.divide(min(ranks)[1])
-            if self.chosen == here:
+                if not any(self.missing(room)):
+                    break
+            else:
+                self.divide(here)
                 return True
 
-    def others(self, chosen, both=False):
-        """All ways that differ from ``chosen`` in one layer's grid or in its parts; ``both``: or in both."""
-        for number, before in enumerate(chosen):
+    def others(self, chosen, numbers, both=False):
+        """All ways that differ from ``chosen`` in the grid, the parts or the lateness of one layer, of those with
+        ``numbers``; ``both``: or in several of these."""
+        for number in numbers:
             for other in itertools.product(*(range(len(ways)) for ways in self.ways[number])):
-                if other != before and (both or other[0] == before[0] or other[1] == before[1]):
+                changes = sum(map(operator.ne, other, chosen[number]))
+                if changes and (both or changes == 1):
                     yield [*chosen[:number], other, *chosen[number + 1:]]
 
-    def cost(self):
-        return sum(self.layer_facts(layer).cost for layer in self.layers)
+    def cost(self, chosen):
+        """Cycles that dividing the layers in the ways ``chosen`` costs, about."""
+        for number, numbers in enumerate(chosen):
+            if (number, numbers) not in self.known_costs:
+                layer, ways = self.layers[number], self.ways[number]
+                grid, parts, late = (way[place] for way, place in zip(ways, numbers))
+                self.known_costs[number, numbers] = dataclasses.replace(layer, grid=grid, parts=parts, late=late).cost()
+        return sum(self.known_costs[each] for each in enumerate(chosen))
 
     def missing(self, room):
         """How much is too much: for each layer the shares of both memories that are missing when it is computed."""
-        begins, missing = self.begins(), 0
-        for (counts, first, last), lines in zip(self.spans(), room):
-            change = np.zeros(begins[-1] + 2, dtype=np.int64)
-            np.add.at(change, np.maximum(0, first), counts)
-            np.add.at(change, np.maximum(0, last) + 1, -counts)
-            over = np.maximum(0, np.cumsum(change)[:-1] - lines) / lines
-            missing += np.maximum.reduceat(over, begins[:-1]).sum()
-        return missing
+        return [sum(max(0, peak - lines) / lines for peak, lines in zip(self.peaks(number), room))
+                for number in range(len(self.layers))]
+
+    def peaks(self, number):
+        """The most lines and map lines in use while a layer is computed, as it and its neighbours are divided."""
+        layers = self.layers[max(0, number - 1):number + 2]
+        key = number, *(self.chosen[layer.number] for layer in layers)
+        if key not in self.known_peaks:
+            before = layers[0].jobs if number else 0
+            begins = [0, *itertools.accumulate(layer.jobs for layer in layers)]
+            end = before + self.layers[number].jobs + (number == len(self.layers) - 1)  # the last result is stored
+            peaks = []
+            for counts, first, last in self.spans(layers, begins):
+                change = np.zeros(end + 1, dtype=np.int64)
+                np.add.at(change, np.clip(first, 0, end), counts)
+                np.add.at(change, np.clip(last + 1, number == 0, end), -counts)
+                peaks.append(int(np.cumsum(change)[before:end].max()))
+            self.known_peaks[key] = peaks
+        return self.known_peaks[key]
 
     # When things are in the GlobalBuffer.
 
@@ -144,16 +176,18 @@ class _Planner:
                 found[memory] += [dataclasses.replace(
                     item, first=item.first + begin, last=item.last + begin, high=item.high and parts % 2 == 0
                     or item.name.startswith("weights") and not item.high and parts % 2 == 1) for item in items]
-            parts += len(layer.parts)
+            parts += 1 if layer.late else len(layer.parts)
         return [[dataclasses.replace(item, first=max(0, item.first), last=max(0, item.last)) for item in items]
                 for items in found]
 
-    def spans(self):
-        """For each memory (counts, first, last) of all items, arrays."""
-        begins = self.begins()
-        found = [_spans(between_items(self.layers, begins))]
+    def spans(self, layers, begins):
+        """For each memory (counts, first, last) of all items of some ``layers``, arrays; times count as in ``begins``.
+
+        Those that begin before the first layer are of another layer, or there from the beginning.
+        """
+        found = [_spans(between_items(layers, begins))]
         found += [[(counts, first + begin, last + begin) for counts, first, last in self.layer_facts(layer).spans]
-                  for layer, begin in zip(self.layers, begins)]
+                  for layer, begin in zip(layers, begins)]
         return [[np.concatenate(each) for each in zip(*memory)] for memory in zip(*found)]
 
     def layer_facts(self, layer):
@@ -162,7 +196,7 @@ class _Planner:
         key = layer.number, self.chosen[layer.number], before and before.grid.count
         if key not in self.known:
             items = layer_items(layer, self.sizes, self.turns, before)
-            self.known[key] = _Facts(items, _spans(items), layer.cost(), layer.jobs)
+            self.known[key] = _Facts(items, _spans(items), layer.jobs)
         return self.known[key]
 
     def jobs(self):

@@ -9,6 +9,7 @@ from golden.duet.calibrate import SpeculatorFormat
 from golden.duet.cnn_program import CnnLayer, cnn_program
 from golden.duet.conv_works import conv_works
 from golden.duet.cycles import CycleModel
+from golden.duet.executor_pe import SLOTS
 from golden.duet.mode import Mode
 from golden.duet.networks import DuetConvolution, calibrate_convolutions, sort_channels
 from golden.duet.unfold import unfold_image, unfold_layer, unfold_weights, unfolds
@@ -92,8 +93,9 @@ def make_stack(model, images, image, first, count, config, *, channels=None, bud
 
     The crop is all of the first one's input for ``image``. ``channels``: of each layer only so many, the first ones;
     the layers' weights are cut to them, so it is another network, with the same kind of numbers. ``config``: of the
-    accelerator. ``budget``: see ``calibrate_convolutions``. ``sort``: channels between the layers in the order of
-    ``sort_channels``. Raises ``ValueError`` for layers that do not exist.
+    accelerator; layers with more channels than its Speculator holds are never switched. ``budget``: see
+    ``calibrate_convolutions``. ``sort``: channels between the layers in the order of ``sort_channels``. Raises
+    ``ValueError`` for layers that do not exist.
     """
     chosen = model.convolutions[first:first + count]
     if first < 0 or count < 2 or len(chosen) < count:
@@ -110,7 +112,10 @@ def make_stack(model, images, image, first, count, config, *, channels=None, bud
         types.SimpleNamespace(convolutions=layers), images, cols=config.cols, trees=config.trees, budget=budget,
         inputs=inputs,
         formats=SpeculatorFormat(pre_bits=config.pre_bits, code_bits=config.code_bits, max_k=config.max_k))
-    return Stack(layers, list(duets.values()), _input(model, first, image)[:channels])
+    most = config.activation_rows // SLOTS * config.cols
+    found = [duet if layer.weight.shape[1] <= most else dataclasses.replace(duet, speculation=None, losses=None)
+             for layer, duet in zip(layers, duets.values())]
+    return Stack(layers, found, _input(model, first, image)[:channels])
 
 
 def _inputs(layers, x):

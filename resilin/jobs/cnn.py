@@ -132,8 +132,9 @@ def _layers(stack, *programs):
     of BASE."""
     rows = zip(stack.layers, stack.results(True), stack.results(False), stack.errors(True), stack.errors(False),
                *(zip(each.strips, each.parts) for each in programs))
-    return [{"name": duet.name, "switched": number > 0, "outputs": len(duet.execution.layer.weights),
-             "window": duet.execution.layer.weights.shape[1], "result": list(results.shape),
+    return [{"name": duet.name, "switched": number > 0 and duet.speculation is not None,
+             "outputs": len(duet.execution.layer.weights), "window": duet.execution.layer.weights.shape[1],
+             "result": list(results.shape),
              **_divided(*division), **{f"{name}_base": count for name, count in _divided(*plain_division).items()},
              "computed": float(mask.mean()), "not_zero": float((results != 0).mean()),
              "not_zero_base": float((plain != 0).mean()), "error": error, "error_base": plain_error}
@@ -199,6 +200,7 @@ def _report(results):
               f"{row['computed']:>10.3f}"
               f"{row['not_zero']:>10.3f}{row['not_zero_base']:>9.3f}{row['error']:>9.4f}{row['error_base']:>9.4f}"
               for row in results["layers"]]
+    lines.append("never switched: " + ", ".join(row["name"] for row in results["layers"] if not row["switched"]))
     lines += ["", f"{'layer':8}{'mode':6}{'MACs':>11}{'cycles':>9}{'work':>9}{'speed-up':>10}{'of work':>9}{'bound':>8}"
               f"{'utilisation':>13}{'Speculator':>12}"]
     lines += [f"{title}{row['macs']:>11}{row['cycles']:>9}{row['work_cycles']:>9}{row['speed_up']:>10.2f}"

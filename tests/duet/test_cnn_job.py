@@ -24,7 +24,7 @@ from tests.workloads.models import crnn
 SMALL = DuetAcceleratorConfig.preset("small")
 
 
-def stack(channels=None, crop=(6, 5), sort=False):
+def stack(channels=None, crop=(6, 5), sort=False, config=SMALL):
     """Three random convolutions, cut from the middle of a larger image."""
     rng = np.random.default_rng(1)
     shapes = ((6, 1, 3, 3), (5, 6, 3, 3), (9, 5, 3, 3))
@@ -33,7 +33,7 @@ def stack(channels=None, crop=(6, 5), sort=False):
                     rng.normal(-0.5, 0.5, shape[0]).astype(np.float32), 1, (2, 1) if number == 1 else (1, 1))
         for number, shape in enumerate(shapes)])
     images = [rng.integers(0, 256, (12, 30)) for _ in range(3)]
-    return cnn_run.make_stack(model, images[:2], images[2], 0, 3, SMALL, channels=channels, budget=0.1,
+    return cnn_run.make_stack(model, images[:2], images[2], 0, 3, config, channels=channels, budget=0.1,
                               sort=sort).part(*crop)
 
 
@@ -86,6 +86,18 @@ def test_channels_are_cut():
     assert [layer.execution.layer.weights.shape for layer in stack(channels=4).layers] == [(4, 9), (4, 36), (4, 36)]
 
 
+def test_layers_that_the_speculator_cannot_hold_are_not_switched():
+    """Channels of the second layer, 6, and the third, 5, take three groups of 4 rows each."""
+    switched = [[layer.speculation is not None for layer in stack(config=config).layers] for config in (
+        SMALL, DuetAcceleratorConfig.preset("small", {"activation_rows": 16}))]
+    assert switched == [[False, True, True], [False, True, True]]
+    config = DuetAcceleratorConfig.preset("small", {"activation_rows": 8})
+    given = stack(config=config)
+    assert [layer.speculation is not None for layer in given.layers] == [False, False, False]
+    runs = cnn_run.run_stack(given, config, rtl=False)
+    assert runs["OS"].macs == runs["BASE"].macs > runs["IOS"].macs == runs["DUET"].macs
+
+
 def test_wrong_results_are_found(monkeypatch):
     given = stack()
     results = DuetConvolution.run
@@ -136,6 +148,7 @@ def test_job_on_the_model(tmp_path, capsys):
         assert sum(second[cause] for cause in CAUSES) == pytest.approx(second["cycles"])
         assert second["speed_up"] <= second["bound"] * 1.2
     printed = capsys.readouterr().out
+    assert "never switched: conv11\n" in printed
     assert "cycle model alone" in printed and "channels sorted" in printed and "Executor issues" not in printed
 
 

@@ -29,7 +29,7 @@ def room(lines, map_lines):
     return dataclasses.replace(SMALL, lines=lines, map_lines=map_lines)
 
 
-@pytest.mark.parametrize("lines, map_lines", [(2000, 2000), (300, 110), (240, 110), (200, 90)])
+@pytest.mark.parametrize("lines, map_lines", [(2000, 2000), (300, 110), (240, 110), (200, 90), (150, 110), (130, 90)])
 def test_places_do_not_overlap(lines, map_lines):
     plan = planned(room(lines, map_lines))
     begins = [*plan.begins, len(plan.jobs)]
@@ -68,6 +68,15 @@ def test_weights_are_early_while_there_are_jobs():
     assert weights_lead(second, 0, first) == min(4, first.grid.count) > 1
     whole = planned(room(2000, 2000)).layers
     assert weights_lead(whole[1], 0, whole[0]) == 1
+
+
+def test_weights_are_late_where_two_parts_do_not_fit():
+    """And nowhere else; then the next part is loaded when the one before is done."""
+    assert not any(layer.late for layer in planned(room(170, 110)).layers)
+    first, second, third = planned(room(150, 110)).layers
+    assert [first.late, second.late, third.late] == [False, True, False] and len(second.parts) == 2
+    assert weights_lead(second, 0, first) == weights_lead(second, 1, first) == 0 < weights_lead(third, 0, second)
+    assert second.cost() == dataclasses.replace(second, late=False).cost() + 8 * 12 * second.row_lines
 
 
 def test_refused():

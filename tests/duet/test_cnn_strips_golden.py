@@ -21,7 +21,8 @@ MIXED = (dataclasses.replace(SMALL, lines=200, map_lines=90), (3, 12, 12), dict(
          dict(out_channels=5, padding=1, pooling=2), dict(out_channels=4, padding=1), dict(out_channels=2, kernel=1))
 STRIDED = (dataclasses.replace(SMALL, lines=190, map_lines=90), (3, 11, 17), dict(out_channels=5, padding=1, stride=2),
            dict(out_channels=6, kernel=1, stride=(1, 2)), dict(out_channels=5, kernel=2, padding=1))
-CASES = {"pooled": POOLED, "ragged": RAGGED, "parted": PARTED, "mixed": MIXED, "strided": STRIDED}
+LATE = (dataclasses.replace(PARTED[0], lines=110, map_lines=110), *PARTED[1:])
+CASES = {"pooled": POOLED, "ragged": RAGGED, "parted": PARTED, "mixed": MIXED, "strided": STRIDED, "late": LATE}
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -37,6 +38,8 @@ def test_cnn(case, mode):
             assert min(strips) == 1
         if case == "parted" and mode is not Mode.BASE:
             assert any(len(parts) > 1 and count > 1 for parts, count in zip(program.parts, strips))
+        if case == "late" and mode is not Mode.BASE:
+            assert any(job.layer.late and job.part for job in program.jobs)
         check_network(program, run(program, queue_depth=1), layers, image)
         machine = run(program, np.random.default_rng(3))
         check_network(program, machine, layers, image)
@@ -116,10 +119,33 @@ def test_broken_strips_race(nth, engine, op):
         run(without_wait(program, nth, engine, op))
 
 
+def test_late_weights_race_without_tokens():
+    """They come when the job before is done, which reads what was there, and the job that reads them waits."""
+    sizes, shape, *layers = LATE
+    program = cnn_program(*network(2, sizes, shape, *layers), sizes, Mode.DUET)
+    tiles = [place for place, c in enumerate(program.commands) if (c.engine, c.op) == (Engine.EXEC, WorkOp.TILE)]
+    first, late = 0, []
+    for job in program.jobs:
+        if job.layer.late and job.strip_number == 0 and job.part:
+            late.append((job, tiles[first]))
+        first += job.strip.tiles
+    assert late
+    for job, tile in late:
+        lines = job.n * job.layer.row_lines
+        loads = [place for place, c in enumerate(program.commands[:tile]) if (c.engine, c.op, c.flags, c.c) == (
+            Engine.DMA, CopyOp.LOAD, 0, lines) and c.wait >> Engine.EXEC & 1]
+        for place, giver in ((loads[-1], Engine.EXEC), (tile, Engine.DMA)):
+            commands = list(program.commands)
+            assert commands[place].wait >> giver & 1
+            commands[place] = dataclasses.replace(commands[place], wait=commands[place].wait & ~(1 << giver))
+            with pytest.raises(ValueError, match="race at line"):
+                run(dataclasses.replace(program, commands=tuple(commands)))
+
+
 def test_too_small():
     sizes, shape, *layers = POOLED
     layers, image = network(2, sizes, shape, *layers)
     with pytest.raises(ValueError, match=r"map memory has 30 lines, too few: at time \d+ it needs .*in\[\d\]\.0 "):
         cnn_program(layers, image, dataclasses.replace(sizes, map_lines=30), Mode.DUET)
-    with pytest.raises(ValueError, match=r"has 90 lines, too few: at time \d+ it needs .*weights\[1\.0\] 54"):
-        cnn_program(layers, image, dataclasses.replace(sizes, lines=90), Mode.DUET)
+    with pytest.raises(ValueError, match=r"has 80 lines, too few: at time \d+ it needs .*weights\[1\.0\] 54"):
+        cnn_program(layers, image, dataclasses.replace(sizes, lines=80), Mode.DUET)

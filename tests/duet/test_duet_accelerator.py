@@ -97,6 +97,21 @@ async def layers_in_strips(dut, mode):
 
 
 @cocotb.test()
+@cocotb.parametrize(mode=["BOS", "DUET"])
+async def late_weights(dut, mode):
+    """One part's weights in the GlobalBuffer at a time: the Executor waits for the next ones; cycles too."""
+    h = Harness(dut)
+    await h.begin()
+    sizes = dataclasses.replace(h.sizes, lines=110, map_lines=110)
+    layers, image = network(int(h.rng.integers(1000)), sizes, (2, 6, 8), dict(out_channels=3, padding=1),
+                            dict(out_channels=12, padding=1), dict(out_channels=3, kernel=1))
+    program = cnn_program(layers, image, sizes, Mode[mode])
+    assert any(job.layer.late and job.part for job in program.jobs)
+    await h.timed(dataclasses.replace(program, sizes=h.sizes))
+    await h.bench.finish()
+
+
+@cocotb.test()
 async def stalled_strips(dut):
     """The same while the streams pause."""
     h = Harness(dut)
