@@ -1,5 +1,7 @@
 """The Executor against its golden model: results and items for the Speculator under stalls, counters, timing."""
 
+import dataclasses
+
 import cocotb
 import numpy as np
 import pytest
@@ -94,6 +96,29 @@ async def example_of_the_thesis(dut):
         after = h.counters()
         assert after["busy"] - before["busy"] == count, f"{after['busy'] - before['busy']} cycles, not {count}"
         assert after["macs"] - before["macs"] == count * elements
+    await h.finish()
+
+
+@cocotb.test()
+async def curves(dut):
+    """Sigmoid and tanh on every line of their table, on both sides of zero: biases alone, without a product."""
+    h = Harness(dut)
+    await h.start()
+    channels, rows = h.config.max_channels, np.arange(h.config.rows)
+    if channels < 16:
+        return  # as many lines, but far more layers
+    steps = np.repeat([64, 128, 1024], [128, 64, 16])  # of the table's argument, 12 fraction bits
+    ends = np.cumsum(steps)
+    for function in (GoldenFunction.SIGMOID, GoldenFunction.TANH):
+        x = h.rng.integers(ends - steps, ends) >> (function == GoldenFunction.TANH)
+        x = np.concatenate([x, ~x])
+        for first in range(0, len(x), channels):
+            bias = np.resize(x[first:first + channels], channels)
+            await h.configure(h.random_layer(function, length=0, bias=bias, bias_shift=0, shift=0))
+            for channel in range(0, channels, len(rows)):
+                omaps, chunks = h.step(rows=rows, chunks=1, density=1.1, whole=True)
+                h.put_steps([([dataclasses.replace(item, address=(channel + row) % channels)
+                               for row, item in enumerate(omaps)], chunks)])
     await h.finish()
 
 
