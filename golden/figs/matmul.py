@@ -10,7 +10,7 @@ from golden.figs.compiler import compile_matrix
 from golden.figs.figs_engine import Command
 from golden.figs.program import pack
 
-__all__ = ["Job", "matmul", "pack_x", "plan", "unpack_y"]
+__all__ = ["Job", "check_sums", "gather", "matmul", "pack_x", "plan", "unpack_y"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ def unpack_y(words, sizes, group):
     return rows.transpose(1, 2, 0).reshape(sizes.tile_outputs(group), -1)
 
 
-def _check_sums(sizes, weights):
+def check_sums(sizes, weights):
     """Refuse weights with which some x could make a sum leave ``sum_bits``."""
     least, most = signed_range(sizes.activation_bits)
     positive, negative = np.where(weights > 0, weights, 0).sum(1), np.where(weights < 0, weights, 0).sum(1)
@@ -93,16 +93,25 @@ def matmul(weights, x, sizes, pattern, *, cluster=False):
     pattern are wrong or a sum could leave ``sum_bits``.
     """
     compiled = compile_matrix(sizes, weights, pattern, cluster=cluster)
-    _check_sums(sizes, np.asarray(weights, np.int64))
-    group = compiled.group
-    outputs, batch = sizes.tile_outputs(group), sizes.tile_batch(group)
-    y = np.zeros((len(compiled.tiles) * outputs, -(-np.shape(x)[-1] // batch) * batch), np.int64)
-    for job in plan(compiled, x, sizes):
+    check_sums(sizes, np.asarray(weights, np.int64))
+    jobs, sums = plan(compiled, x, sizes), []
+    for job in jobs:
         result = figs_engine.run(sizes, job.memory, job.commands, job.beats)
         if result.errors:
             raise RuntimeError(f"the engine reports {result.errors!r}")
-        for words, (output, column) in zip(result.y.reshape(-1, sizes.rows, result.y.shape[1]), job.places):
-            y[output:output + outputs, column:column + batch] = unpack_y(words, sizes, group)
+        sums.append(result.y)
+    return gather(compiled, jobs, sums, sizes, np.shape(x)[-1])
+
+
+def gather(compiled, jobs, sums, sizes, batch):
+    """Y, int64 (outputs, ``batch``), out of ``sums``, for each job the words that its passes sent (words, columns *
+    beta)."""
+    group = compiled.group
+    outputs, columns = sizes.tile_outputs(group), sizes.tile_batch(group)
+    y = np.zeros((len(compiled.tiles) * outputs, -(-batch // columns) * columns), np.int64)
+    for job, words in zip(jobs, sums, strict=True):
+        for part, (output, column) in zip(words.reshape(-1, sizes.rows, words.shape[1]), job.places, strict=True):
+            y[output:output + outputs, column:column + columns] = unpack_y(part, sizes, group)
     back = np.empty_like(compiled.order)
     back[compiled.order] = np.arange(len(back))
-    return y[back, :np.shape(x)[-1]]
+    return y[back, :batch]

@@ -9,7 +9,7 @@ import numpy as np
 
 from golden.figs import figs_engine
 from golden.figs.compiler import compile_matrix
-from golden.figs.matmul import plan
+from golden.figs.matmul import check_sums, gather, plan
 from golden.figs.sizes import Sizes
 from golden.figs.timing import EngineTiming
 from resilin.progress import followed
@@ -27,50 +27,58 @@ class Mismatch(AssertionError):
 class EngineRun:
     """A layer on an engine.
 
-    ``cycles`` from each job's first command to its last sums, summed over the jobs; ``passes``; ``report`` of the
-    compiler (one pass of every tile); ``beats`` of activations; ``activation_bits`` and ``program_bits`` that went in;
-    ``rtl``: whether the RTL did it, else the models.
+    ``cycles`` from each job's first command to its last sums, summed over the jobs (loading programs is not in them);
+    ``schedule_cycles`` of that; ``passes``; ``report`` of the compiler (one pass of every tile). Bits that come in:
+    ``activation_bits`` over all passes; ``loaded_bits`` of programs, once. ``program_bits``: of the program that the
+    passes' schedule cycles use, read in the engine.
     """
 
     cycles: int
+    schedule_cycles: int
     passes: int
     report: object
-    beats: int
-    schedule_cycles: int
     activation_bits: int
+    loaded_bits: int
     program_bits: int
-    rtl: bool
 
 
 def run_layer(config, weights, x, pattern, *, rtl=False, cluster=False, seed=1, simulator="verilator", timeout=3600,
               corrupt=0, progress=lambda line: None):
     """Compute ``weights`` (outputs, inputs) times ``x`` (inputs, batch), integers, on the engine of ``config``.
 
-    ``config``: a ``hw.figs.figs_engine.FigsEngineConfig``. ``rtl``: on the RTL too; raises :class:`Mismatch` where a
-    sum, an error or the cycle of a word differs from the models'. ``corrupt`` is added to the first sum that is
-    expected, for tests of the comparison.
+    ``config``: a ``hw.figs.figs_engine.FigsEngineConfig``. The golden engine runs every pass; its sums must be the
+    product. ``rtl``: on the RTL too, whose every sum, error and cycle of a word must be the models'. Raises
+    :class:`Mismatch` where something differs. ``corrupt`` is added to the first sum that is expected of the RTL, for
+    tests of the comparison.
     """
     sizes = Sizes.of(config)
     compiled = compile_matrix(sizes, weights, pattern, cluster=cluster)
+    check_sums(sizes, np.asarray(weights, np.int64))
     jobs = plan(compiled, x, sizes)
+    results = [figs_engine.run(sizes, job.memory, job.commands, job.beats) for job in jobs]
+    y = gather(compiled, jobs, [result.y for result in results], sizes, np.shape(x)[1])
+    # Exact in float64, far below 2^53, and much faster there.
+    wanted = (np.asarray(weights, np.float64) @ np.asarray(x, np.float64)).astype(np.int64)
+    if wrong := np.argwhere(y != wanted).tolist():
+        row, column = wrong[0]
+        raise Mismatch(f"the golden engine's sum of output {row}, column {column} is {y[row, column]}, W X has "
+                       f"{wanted[row, column]}")
     timing = EngineTiming(sizes)
     if rtl:
-        _compare(sizes, timing, jobs, _simulate(config, jobs, seed, simulator, timeout, progress), corrupt)
+        _compare(sizes, timing, jobs, results, _simulate(config, jobs, seed, simulator, timeout, progress), corrupt)
     passes = [command.cycles for job in jobs for command in job.commands]
-    group = compiled.group
     return EngineRun(
         cycles=sum(timing.total([command.cycles for command in job.commands]) for job in jobs),
-        passes=len(passes), report=compiled.report, beats=sum(len(job.beats) for job in jobs),
-        schedule_cycles=sum(passes),
+        schedule_cycles=sum(passes), passes=len(passes), report=compiled.report,
         activation_bits=sum(job.beats.size for job in jobs) * sizes.activation_bits,
-        program_bits=sum(passes) * group * sizes.slot_bits, rtl=rtl)
+        loaded_bits=sum(len(job.memory) for job in jobs) * sizes.word_bits,
+        program_bits=sum(passes) * compiled.group * sizes.slot_bits)
 
 
-def _compare(sizes, timing, jobs, found, corrupt):
+def _compare(sizes, timing, jobs, results, found, corrupt):
     mask = (1 << sizes.sum_bits) - 1
-    for number, (job, (words, times, errors)) in enumerate(zip(jobs, found, strict=True)):
-        expected = figs_engine.run(sizes, job.memory, job.commands, job.beats)
-        octets = sizes.columns * sizes.beta * sizes.sum_bits // 8
+    octets = -(-sizes.columns * sizes.beta * sizes.sum_bits // 8)
+    for number, (job, expected, (words, times, errors)) in enumerate(zip(jobs, results, found, strict=True)):
         sums = expected.y.copy()
         sums[0, 0] += corrupt
         for place, (row, word) in enumerate(zip(sums, words, strict=True)):
@@ -78,8 +86,8 @@ def _compare(sizes, timing, jobs, found, corrupt):
             if want != word:
                 raise Mismatch(f"job {number}: word {place} of the sums is {word:#0{2 * octets + 2}x}, expected "
                                f"{want:#0{2 * octets + 2}x}")
-        if errors or expected.errors:
-            raise Mismatch(f"job {number}: the engine reports errors {errors:#x}, expected none")
+        if errors != expected.errors:
+            raise Mismatch(f"job {number}: the engine reports errors {errors:#x}, expected {int(expected.errors):#x}")
         when = timing.words([command.cycles for command in job.commands]).ravel()
         if wrong := np.flatnonzero(times != when).tolist():
             raise Mismatch(f"job {number}: word {wrong[0]} of the sums comes in cycle {times[wrong[0]]}, by the cycle "

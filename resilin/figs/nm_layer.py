@@ -30,11 +30,13 @@ class PrunedLayer:
 
 class PrunedLayers:
     """The block for any pattern, each trained once. ``which``: "first" or "second" layer; ``epochs`` of the FiGS
-    recipe, 0: the greatest magnitudes; ``rows``: outputs that share a pattern where that is asked for."""
+    recipe, 0: the greatest magnitudes; ``config`` of the engine: its ``beta`` outputs share a pattern where that is
+    asked for, its ``weight_bits`` are the weights'."""
 
-    def __init__(self, tell, which, epochs, seed, tokens, rows):
+    def __init__(self, tell, which, epochs, seed, tokens, config):
         self._data = Distillation(MiniLm.load(tell))
-        self._place, self._epochs, self._seed, self._rows, self._tell = which == "second", epochs, seed, rows, tell
+        self._place, self._epochs, self._seed, self._rows, self._tell = which == "second", epochs, seed, config.beta, tell
+        self._bits = config.weight_bits
         inputs = self._data.part("evaluation").inputs
         self._x = inputs.reshape(-1, inputs.shape[-1])[:tokens]
         if len(self._x) < tokens:
@@ -57,7 +59,8 @@ class PrunedLayers:
         else:
             network = prune(data.block, pattern, rows)
         training = data.part("training").inputs
-        exported = export_network(network, pattern, training.reshape(-1, training.shape[-1]))
+        exported = export_network(network, pattern, training.reshape(-1, training.shape[-1]),
+                                  self._bits)
         layer, seen = exported.layers[self._place], []
 
         def product(layer, x):

@@ -13,7 +13,7 @@ from resilin.progress import Progress
 summary = "a layer of a real model pruned to N:M on FiGS and its rivals: RTL bit for bit, cycles, input bits, area"
 
 DEFAULT_PRESET = "paper"
-RATIOS = ("1:1", "1:2", "2:4", "1:4", "2:8", "4:8", "4:16", "8:32", "1:8")
+RATIOS = ("1:1", "1:2", "2:4", "1:4", "2:8", "4:8", "4:16", "8:32", "1:8", "1:16")
 #: Outputs and tokens that the RTL computes; the whole layer is the cycle model's.
 RTL_OUTPUTS, RTL_TOKENS = 128, 16
 
@@ -58,7 +58,7 @@ def run(args):
     config = make_config(find("figs_engine"), args)
     if config.array != "figs":
         raise ValueError(f"array = {config.array!r} is not allowed: it must be 'figs', the rivals are made from it")
-    patterns = [pattern_of(text) for text in args.ratio or RATIOS]
+    patterns = list(dict.fromkeys(map(pattern_of, args.ratio or RATIOS)))
     tell = Progress()
     with tell.alive(), contextlib.redirect_stdout(sys.stderr):
         record = _measure(args, config, patterns, tell)
@@ -86,7 +86,7 @@ def _measure(args, config, patterns, tell):
     from resilin.figs.nm_layer import PrunedLayers
 
     tell.step("loading the model")
-    layers = PrunedLayers(tell, args.layer, args.epochs, args.seed, args.tokens, config.beta)
+    layers = PrunedLayers(tell, args.layer, args.epochs, args.seed, args.tokens, config)
     areas, rows = {}, []
     for pattern in patterns:
         for engine in engines_for(pattern, config):
@@ -101,23 +101,23 @@ def _measure(args, config, patterns, tell):
     for row in rows:
         row["speedup"] = base[row["ratio"]] / row["cycles"]
     return {"layer": args.layer, "outputs": layers.outputs, "inputs": layers.inputs, "tokens": args.tokens,
-            "epochs": args.epochs, "seed": args.seed, "rtl": args.rtl, "rtl_outputs": args.rtl_outputs,
-            "rtl_tokens": args.rtl_tokens, "config": config.to_dict(), "period_ns": args.period, "rows": rows}
+            "epochs": args.epochs, "seed": args.seed, "rtl": args.rtl,
+            "rtl_outputs": min(args.rtl_outputs, layers.outputs), "rtl_tokens": min(args.rtl_tokens, args.tokens),
+            "config": config.to_dict(), "period_ns": args.period, "rows": rows}
 
 
 def _row(args, pattern, engine, layer, tell):
-    from golden.figs.patterns import Pattern
     from resilin.figs.engine_run import run_layer
 
     weights, x = layer.weights, layer.x
-    as_run = Pattern(1, 1) if engine.config.array == "dense" else pattern
     options = {"seed": args.seed, "simulator": args.simulator, "timeout": args.timeout, "progress": tell}
     if args.rtl:
-        run_layer(engine.config, weights[:args.rtl_outputs], x[:, :args.rtl_tokens], as_run, rtl=True, **options)
-    whole = run_layer(engine.config, weights, x, as_run)
+        run_layer(engine.config, weights[:args.rtl_outputs], x[:, :args.rtl_tokens], pattern, rtl=True, **options)
+    whole = run_layer(engine.config, weights, x, pattern)
     return {"ratio": str(pattern), "engine": engine.name, "config": engine.config.to_dict(), "shared": engine.shared,
             "macs": engine.config.macs, "cycles": whole.cycles, "passes": whole.passes,
             "held": whole.report.held, "tail": whole.report.tail, "positions": whole.report.positions,
             "utilisation": layer.nonzeros * x.shape[1] / (whole.cycles * engine.config.macs),
             "activation_bits": whole.activation_bits / whole.schedule_cycles,
-            "program_bits": whole.program_bits / whole.schedule_cycles, "quality": layer.quality}
+            "port_bits": engine.config.beat_bits, "program_bits": whole.program_bits / whole.schedule_cycles,
+            "loaded_bits": whole.loaded_bits, "quality": layer.quality}

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from golden.figs import figs_engine
 from golden.figs.figs_engine import Command
 from golden.figs.matmul import Job
 from golden.figs.patterns import Pattern, magnitude_mask, pattern_of
@@ -32,7 +33,22 @@ def test_layers_on_the_rtl(array):
         pattern = pattern_of("1:1") if array == "dense" else pattern_of(ratio)
         weights, x = layer(pattern_of(ratio))
         run = run_layer(CONFIGS[array], weights, x, pattern, rtl=True)
-        assert run.rtl and run.cycles > run.schedule_cycles > 0
+        assert run.cycles > run.schedule_cycles > 0 and run.loaded_bits > 0
+
+
+def test_engine_that_computes_something_else_is_seen(monkeypatch):
+    weights, x = layer(Pattern(1, 4))
+    wrong = np.eye(37, 9, dtype=np.int64)
+    monkeypatch.setattr(engine_run, "gather", lambda *args, gather=engine_run.gather: gather(*args) + wrong)
+    with pytest.raises(Mismatch, match="output 0, column 0"):
+        run_layer(CONFIGS["figs"], weights, x, Pattern(1, 4))
+
+
+def test_sums_that_may_not_fit_are_refused():
+    config = FigsEngineConfig.preset("small", {"depth": 3, "sum_bits": 16})
+    weights, x = layer(Pattern(1, 4))
+    with pytest.raises(ValueError, match="sum_bits = 16"):
+        run_layer(config, weights, x, Pattern(1, 4))
 
 
 def test_wrong_sum_is_seen():
@@ -60,7 +76,8 @@ def test_cycles_of_passes_of_any_length(array):
         commands = [Command(0, int(count), 0) for count in lengths]
         beats = rng.integers(-128, 128, (sum(command.cycles for command in commands), sizes.beat_values))
         jobs.append(Job(memory, commands, beats, []))
-    engine_run._compare(sizes, EngineTiming(sizes), jobs, engine_run._simulate(
+    results = [figs_engine.run(sizes, job.memory, job.commands, job.beats) for job in jobs]
+    engine_run._compare(sizes, EngineTiming(sizes), jobs, results, engine_run._simulate(
         config, jobs, 1, "verilator", 600, lambda line: None), 0)
 
 
