@@ -17,8 +17,8 @@ def add_arguments(parser):
     parser.add_argument("--task", choices=_TASKS, action="append", help="may be given again (default: both)")
     parser.add_argument("--seeds", type=positive, default=10, metavar="N",
                         help="dense networks on digits that the recipes start from (default: 10)")
-    parser.add_argument("--block-seeds", type=positive, default=2, metavar="N",
-                        help="trainings of a MiniLM block a point (default: 2)")
+    parser.add_argument("--block-seeds", type=positive, default=1, metavar="N",
+                        help="trainings of a MiniLM block a point (default: 1)")
     parser.add_argument("--search", action="store_true",
                         help="print instead how the recipes' candidates do on data kept apart to choose by")
     parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/nm_training"),
