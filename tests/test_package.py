@@ -310,6 +310,13 @@ def places(registers, group=""):
 
 
 @unused
+def test_header_has_parameters_that_are_words(tmp_path):
+    (tmp_path / "figs_engine.h").write_text(header(describe("figs_engine")))
+    body = 'puts(FIGS_ENGINE_ARRAY); puts(FIGS_ENGINE_MULTIPLIER); printf("%d\\n", FIGS_ENGINE_ROWS);'
+    assert run_c(tmp_path, "figs_engine.h", body) == ["figs", "tree", "4"]
+
+
+@unused
 def test_registers_are_those_of_the_golden_models():
     registers = describe("duet_accelerator")["registers"]
     for group, engine in (("spec", Engine.SPEC), ("exec", Engine.EXEC)):

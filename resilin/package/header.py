@@ -150,7 +150,8 @@ def header(description):
         if description[key]:
             lines.title(title)
             for name, value in description[key].items():
-                lines.define(_macro(name), int(value), description["descriptions"][name])
+                shown = f'"{value}"' if isinstance(value, str) else int(value)
+                lines.define(_macro(name), shown, description["descriptions"][name])
     for name, members in description["enums"].items():
         _enum(lines, name, members)
     for port in description["ports"]:
