@@ -20,13 +20,15 @@ def _shorter(monkeypatch, module, name, **changes):
 def test_digits(tmp_path, capsys, monkeypatch):
     digits()
     _shorter(monkeypatch, digits_study, "study", patterns=_TWO, epochs=2)
-    assert main(["run", "nm_training", "--task", "digits", "--seeds", "2", "-o", str(tmp_path)]) == 0
+    assert main(["run", "nm_training", "--task", "digits", "--seeds", "2", "--shared-by", "2", "-o",
+                 str(tmp_path)]) == 0
     results = json.loads((tmp_path / "nm_training.json").read_text())
     rows = results["digits"]["rows"]
     assert list(results) == ["digits"] and len(rows) == 1 + 2 * 5 and len(results["digits"]["differences"]) == 6
+    assert results["digits"]["shared_by"] == 2
     assert {len(row["each"]) for row in rows} == {2} and rows[0]["recipe"] == "dense"
     printed = capsys.readouterr().out
-    assert "FiGS - SR-STE" in printed and "digits.svg" in printed and "2 seeds" in printed
+    assert "FiGS - SR-STE" in printed and "digits.svg" in printed and "2 seeds, a mask for every 2 outputs" in printed
     assert (tmp_path / "digits.svg").read_text().startswith("<svg")
 
 

@@ -5,6 +5,8 @@ recipes' rates, decays and shares were chosen by :func:`search` on a part of the
 docs/figs/training.md.
 """
 
+import dataclasses
+
 import numpy as np
 
 from golden.duet.dsg import cross_entropy
@@ -101,15 +103,17 @@ def search(data, grid=GRID, patterns=PATTERNS, epochs=EPOCHS, seeds=5, progress=
             "rows": rows}
 
 
-def study(data, recipes=RECIPES, patterns=PATTERNS, epochs=EPOCHS, seeds=10, progress=None):
+def study(data, recipes=RECIPES, patterns=PATTERNS, epochs=EPOCHS, seeds=10, shared_by=1, progress=None):
     """Rows of a table, one for each recipe and pattern; ``data`` from ``golden.workloads.digits``.
 
     A row has the "accuracy" on images that no choice was made by, mean and "deviation" over the seeds and "each"; the
     "density" of the pruned matrices; "int8" and "int16": mean accuracy of the integer network with such weights. The
-    pattern 1:1 is the dense network, trained as long as the others.
+    pattern 1:1 is the dense network, trained as long as the others. ``shared_by``: neighbouring outputs
+    that share a mask.
     """
     (images, labels), others = data
     dense = [dense_network(images, labels, seed, epochs) for seed in range(seeds)]
+    recipes = [dataclasses.replace(recipe, rows=shared_by) for recipe in recipes]
     rows = []
 
     def add(name, pattern, networks):
@@ -127,9 +131,10 @@ def study(data, recipes=RECIPES, patterns=PATTERNS, epochs=EPOCHS, seeds=10, pro
     add("dense", DENSE, [_continue(start, images, labels, dense_recipe(_DENSE_RATE), DENSE, seed, epochs)
                          for seed, start in enumerate(dense)])
     for pattern in patterns:
-        add("one-shot", pattern, [prune(start, pattern) for start in dense])
+        add("one-shot", pattern, [prune(start, pattern, shared_by) for start in dense])
         for recipe in recipes:
             add(recipe.name, pattern, [_continue(start, images, labels, recipe, pattern, seed, epochs)
                                        for seed, start in enumerate(dense)])
-    return {"widths": list(WIDTHS), "epochs": epochs, "seeds": seeds, "training_images": len(images),
-            "evaluation_images": len(others[0]), "rows": rows, "differences": differences(rows, "each")}
+    return {"widths": list(WIDTHS), "epochs": epochs, "seeds": seeds, "shared_by": shared_by,
+            "training_images": len(images), "evaluation_images": len(others[0]), "rows": rows,
+            "differences": differences(rows, "each")}

@@ -115,13 +115,15 @@ def search(data, grid=GRID, patterns=SEARCH_PATTERNS, epochs=EPOCHS, progress=No
     return {"patterns": list(map(str, patterns)), "rows": rows}
 
 
-def study(data, recipes=RECIPES, patterns=PATTERNS, epochs=EPOCHS, seeds=2, progress=None):
+def study(data, recipes=RECIPES, patterns=PATTERNS, epochs=EPOCHS, seeds=1, shared_by=1, progress=None):
     """Rows of a table, one for each recipe and pattern, measured on the evaluation passages of the ``Distillation``.
 
     A row has "missed", "cosine" and "sentence" of :meth:`Distillation.quality`, means over the seeds; "deviation" of
     "missed" over the seeds and "each"; the "density" of the matrices; "int8" and "int16": the same three figures of the
     integer block, of the first seed. The pattern 1:1 is the dense block, which integers alone change.
+    ``shared_by``: neighbouring outputs that share a mask.
     """
+    recipes = [dataclasses.replace(recipe, rows=shared_by) for recipe in recipes]
     rows, training = [], data.part("training").inputs
 
     def add(name, pattern, blocks):
@@ -138,10 +140,10 @@ def study(data, recipes=RECIPES, patterns=PATTERNS, epochs=EPOCHS, seeds=2, prog
 
     add("dense", DENSE, [data.block])
     for pattern in patterns:
-        add("one-shot", pattern, [prune(data.block, pattern)])
+        add("one-shot", pattern, [prune(data.block, pattern, shared_by)])
         for recipe in recipes:
             add(recipe.name, pattern, [data.train(recipe, pattern, epochs, seed) for seed in range(seeds)])
-    return {"epochs": epochs, "seeds": seeds, "training_vectors": _flat(training).shape[0],
+    return {"epochs": epochs, "seeds": seeds, "shared_by": shared_by, "training_vectors": _flat(training).shape[0],
             "evaluation_vectors": _flat(data.part("evaluation").inputs).shape[0], "rows": rows,
             "differences": differences(rows, "each")}
 

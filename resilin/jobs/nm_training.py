@@ -19,6 +19,8 @@ def add_arguments(parser):
                         help="dense networks on digits that the recipes start from (default: 10)")
     parser.add_argument("--block-seeds", type=positive, default=1, metavar="N",
                         help="trainings of a MiniLM block a point (default: 1)")
+    parser.add_argument("--shared-by", type=positive, default=1, metavar="N",
+                        help="neighbouring outputs that share a mask, as the engine's beta wants it (default: 1)")
     parser.add_argument("--search", action="store_true",
                         help="print instead how the recipes' candidates do on data kept apart to choose by")
     parser.add_argument("-o", "--output", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/nm_training"),
@@ -37,7 +39,7 @@ def _digits(args):
     data = digits(_tell)
     if args.search:
         return digits_study.search(data[0], progress=_tell)
-    return digits_study.study(data, seeds=args.seeds, progress=_tell)
+    return digits_study.study(data, seeds=args.seeds, shared_by=args.shared_by, progress=_tell)
 
 
 def _minilm(args):
@@ -47,7 +49,7 @@ def _minilm(args):
     data = minilm_study.Distillation(MiniLm.load(_tell))
     if args.search:
         return minilm_study.search(data, progress=_tell)
-    return minilm_study.study(data, seeds=args.block_seeds, progress=_tell)
+    return minilm_study.study(data, seeds=args.block_seeds, shared_by=args.shared_by, progress=_tell)
 
 
 def _points(value, error, scale=1):
@@ -56,15 +58,16 @@ def _points(value, error, scale=1):
 
 def _print_study(task, results):
     rows = results["rows"]
+    shared = f", a mask for every {results['shared_by']} outputs" if results["shared_by"] > 1 else ""
     if task == "digits":
-        print("-- digits, " + "-".join(map(str, results["widths"])) + f": accuracy [%], {results['seeds']} seeds")
+        print("-- digits, " + "-".join(map(str, results["widths"])) + f": accuracy [%], {results['seeds']} seeds{shared}")
         lines = table(("recipe", "pattern", "float", "+-", "INT8", "INT16", "density"), [
             (row["recipe"], row["pattern"], 100 * row["accuracy"],
              "-" if row["deviation"] is None else 100 * row["deviation"], 100 * row["int8"], 100 * row["int16"],
              row["density"]) for row in rows])
     else:
         print(f"-- MiniLM, feed-forward block of the last layer: {results['training_vectors']} vectors to train on, "
-              f"{results['evaluation_vectors']} to evaluate on, {results['seeds']} seeds")
+              f"{results['evaluation_vectors']} to evaluate on, {results['seeds']} seeds{shared}")
         lines = table(("recipe", "pattern", "missed", "+-", "cosine", "sentence", "INT8: missed", "sentence",
                        "INT16: missed", "sentence", "density"), [
             (row["recipe"], row["pattern"], row["missed"], "-" if row["deviation"] is None else row["deviation"],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from golden.figs import digits_study
 from golden.figs.digits_study import RECIPES, accuracy, digits_loss, search, study, trained_network, validation_split
 from golden.figs.patterns import Pattern, chain, is_pattern, magnitude_mask
 from golden.figs.perceptron import Perceptron, activate
@@ -180,6 +181,18 @@ def test_real_digits():
         assert abs(row["int8"] - row["accuracy"]) < 0.02 and abs(row["int16"] - row["accuracy"]) < 0.02
         assert 0.02 < row["density"] < 0.0625 if recipe.nested else row["density"] == 0.0625
     assert len(results["differences"]) == 3
+
+
+def test_a_study_of_masks_that_outputs_share(monkeypatch):
+    seen = []
+    monkeypatch.setattr(digits_study, "accuracy", lambda network, *_: seen.append(network) or 0.0)
+    assert study(digits(), patterns=(Pattern(1, 8),), epochs=1, seeds=1, shared_by=4)["shared_by"] == 4
+    sparse = [network for network in seen if isinstance(network, Perceptron)][1:]
+    assert len(sparse) == 1 + len(RECIPES)
+    for network in sparse:
+        for name in network.pruned:
+            masks = (network.parameters[name] != 0).reshape(-1, 4, network.parameters[name].shape[1])
+            assert masks.any() and (masks == masks[:, :1]).all()
 
 
 def test_the_search_chooses_on_images_of_its_own():
