@@ -7,9 +7,8 @@ import numpy as np
 from golden.arith.fixed import check_range
 from golden.figs import baseline_mapping, mapping
 from golden.figs.cluster import cluster_rows
-from golden.figs.compressed import check_pattern
 from golden.figs.mapping_report import Report
-from golden.figs.patterns import Pattern
+from golden.figs.patterns import Pattern, check_pattern
 
 __all__ = ["CompiledMatrix", "compile_matrix"]
 

@@ -4,29 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from golden.arith.fixed import as_integers, check_range
-from golden.figs.patterns import Pattern
+from golden.arith.fixed import as_integers
+from golden.figs.patterns import Pattern, check_pattern, split_groups
 
-__all__ = ["CompressedMatrix", "check_pattern"]
-
-
-def check_pattern(weights, pattern):
-    """Refuse with a ``ValueError``, which names the first row and group, a matrix that does not obey ``pattern``."""
-    present = np.asarray(weights) != 0
-    if present.ndim != 2:
-        raise ValueError(f"weights of shape {present.shape} are not allowed: they must be (outputs, inputs)")
-    count = _groups(present, pattern.m).sum(-1)
-    wrong = np.argwhere(count > pattern.n)
-    if len(wrong):
-        row, group = wrong[0]
-        raise ValueError(f"weights of row {row}, group {group} (inputs {group * pattern.m} to "
-                         f"{min((group + 1) * pattern.m, present.shape[1]) - 1}) have {count[row, group]} non-zeros: "
-                         f"the pattern {pattern} allows {pattern.n}")
-
-
-def _groups(matrix, m):
-    """(rows, groups, m), zeros behind the last input."""
-    return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % m))).reshape(len(matrix), -(-matrix.shape[1] // m), m)
+__all__ = ["CompressedMatrix"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +15,8 @@ class CompressedMatrix:
     """``values`` int64 and ``indices`` (places in the group, rising) of shape (rows, groups, n); ``width`` inputs.
 
     A group with fewer non-zeros is filled up with zeros at the first free places, so that indices are always n
-    different ones in rising order: one form for every matrix.
+    different ones in rising order: one form for every matrix. Raises a ``ValueError`` for indices that do not rise or
+    are not in the group, for another number of groups than ``width`` has, and for a value behind the last input.
     """
 
     values: np.ndarray
@@ -42,12 +24,26 @@ class CompressedMatrix:
     pattern: Pattern
     width: int
 
+    def __post_init__(self):
+        values, indices = as_integers("values", self.values), as_integers("indices", self.indices)
+        n, m = self.pattern.n, self.pattern.m
+        if values.ndim != 3 or values.shape[1:] != (-(-self.width // m), n):
+            raise ValueError(f"values of shape {values.shape} are not allowed: {self.width} inputs of {self.pattern} "
+                             f"take (rows, {-(-self.width // m)}, {n})")
+        if indices.shape != values.shape:
+            raise ValueError(f"indices of shape {indices.shape} are not allowed: they must be of shape {values.shape}")
+        if indices.size and not (0 <= indices.min() and indices.max() < m and (np.diff(indices, axis=-1) > 0).all()):
+            raise ValueError(f"indices are not allowed: those of a group must rise, from 0 to {m - 1}")
+        place = np.arange(values.shape[1])[:, None] * m + indices
+        if values[place >= self.width].any():
+            raise ValueError(f"width = {self.width} is not allowed: a value stands behind the last input")
+
     @classmethod
     def of(cls, weights, pattern):
         """From a dense integer matrix (outputs, inputs); a ``ValueError`` where it does not obey the pattern."""
         weights = as_integers("weights", weights)
         check_pattern(weights, pattern)
-        groups = _groups(weights, pattern.m)
+        groups = split_groups(weights, pattern.m)
         # Non-zeros first, zeros in order behind them; the n chosen places in rising order.
         indices = np.sort(np.argsort(groups == 0, axis=-1, kind="stable")[..., :pattern.n], -1)
         return cls(np.take_along_axis(groups, indices, -1), indices, pattern, weights.shape[1])
@@ -59,20 +55,6 @@ class CompressedMatrix:
         np.put_along_axis(weights, self.indices, self.values, -1)
         return weights.reshape(rows, -1)[:, :self.width]
 
-    def words(self, weight_bits):
-        """Stored words, int64: index low, value above it, of log2 M + ``weight_bits`` bits; shape of ``values``."""
-        index_bits = (self.pattern.m - 1).bit_length()
-        values = check_range("values", self.values, weight_bits) & (1 << weight_bits) - 1
-        return self.indices | values << index_bits
-
-    @classmethod
-    def from_words(cls, words, pattern, width, weight_bits):
-        """The matrix that :meth:`words` stored."""
-        index_bits = (pattern.m - 1).bit_length()
-        words = check_range("words", words, index_bits + weight_bits, signed=False)
-        values, half = words >> index_bits, 1 << weight_bits - 1
-        return cls((values ^ half) - half, words & pattern.m - 1, pattern, width)
-
     def bits(self, weight_bits):
-        """Bits of storage."""
+        """Bits of storage: values of ``weight_bits``, indices of log2 M."""
         return self.values.size * (weight_bits + (self.pattern.m - 1).bit_length())

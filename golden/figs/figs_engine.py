@@ -8,15 +8,18 @@ import numpy as np
 from golden.arith.fixed import check_range, signed_range
 from golden.figs import dense_array, figs_array, mux_array
 from golden.figs.errors import Error
-from golden.figs.program import program_words, unpack
+from golden.figs.program import check_words, program_words, unpack
 
-__all__ = ["Command", "Result", "cycles", "run"]
+__all__ = ["Command", "Result", "run"]
 
 _ARRAYS = {"figs": figs_array, "dense": dense_array, "mux": mux_array}
 
 
 class Command(typing.NamedTuple):
-    """One pass: the program of ``cycles`` schedule cycles from the memory's word ``base`` on; ``group`` log2 G."""
+    """One pass: the program of ``cycles`` schedule cycles from the memory's word ``base`` on; ``group`` log2 G.
+
+    Integers of at least 0.
+    """
 
     base: int
     cycles: int
@@ -37,14 +40,18 @@ class Result:
     consumed: list
 
 
+def _checked(command):
+    """The :class:`Command`; one that no port can carry is a ``ValueError``."""
+    command = Command._make(command)
+    for name, value in command._asdict().items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"{name} = {value!r} is not allowed: {name} of a command must be an integer, at least 0")
+    return Command(*map(int, command))
+
+
 def _valid(sizes, command):
-    return (command.cycles > 0 and 0 <= command.group < sizes.slots.bit_length()
+    return (command.cycles > 0 and command.group < sizes.slots.bit_length()
             and command.base + program_words(sizes, command.cycles, 1 << command.group) <= sizes.words)
-
-
-def cycles(sizes, commands):
-    """Schedule cycles of each command: its ``cycles``, 0 where it is dropped."""
-    return [command.cycles if _valid(sizes, command) else 0 for command in map(Command._make, commands)]
 
 
 def _program(sizes, memory, command):
@@ -76,18 +83,22 @@ def _fed(sizes, program, beats):
 def run(sizes, memory, commands, beats):
     """The :class:`Result` of ``commands``, one after the other.
 
-    Parameters: ``memory`` words of the program memory from address 0 on, integers (see golden/figs/program.py);
-    ``commands`` of (base, cycles, log2 G); ``beats`` integers (beats, :attr:`~golden.figs.sizes.Sizes.beat_values`) of
-    ``activation_bits``, value 0 (row 0) first. Raises ``ValueError`` when beats run out, a word was never given, or a
-    sum leaves ``sum_bits``.
+    Parameters: ``memory`` words of the program memory from address 0 on, at most ``words`` integers of ``word_bits``
+    (see golden/figs/program.py); ``commands`` of (base, cycles, log2 G), dropped where they are not legal; ``beats``
+    integers (beats, :attr:`~golden.figs.sizes.Sizes.beat_values`) of ``activation_bits``, value 0 (row 0) first.
+    Raises ``ValueError`` (``TypeError`` for words and beats that are no integers) for values outside these, when beats
+    run out, a word was never given, or a sum leaves ``sum_bits``.
     """
+    memory = check_words(sizes, memory)
+    if len(memory) > sizes.words:
+        raise ValueError(f"memory = {len(memory)} words is not allowed: the engine has {sizes.words}")
     beats = check_range("beats", beats, sizes.activation_bits)
     if beats.ndim != 2 or beats.shape[1] != sizes.beat_values:
         raise ValueError(f"beats of shape {beats.shape} are not allowed: they must be (beats, {sizes.beat_values})")
     array, programs = _ARRAYS[sizes.array], {}
     y, errors, consumed, first = [np.zeros((0, sizes.columns * sizes.beta), np.int64)], Error(0), [], 0
     low, high = signed_range(sizes.sum_bits)
-    for command in map(Command._make, commands):
+    for command in map(_checked, commands):
         if not _valid(sizes, command):
             errors |= Error.COMMAND
             consumed.append(range(first, first))

@@ -1,15 +1,18 @@
-"""The compile step of the FiGS array: a tile of sparse weights into controls of every cycle, in the fewest cycles.
+"""The compile step of the FiGS array: a tile of sparse weights into controls of every cycle.
 
 The x of a pass comes in positions of G inputs, one a row of the group. A position is fed as one entry, or as several
 with different exchanges where G > alpha + 1. An element does one job a cycle, oldest first; a job is an input for which
 any of its lanes has a weight. An entry is fed for as long as it takes until no element has more than depth - 1 jobs
-left: what the registers remember. See docs/figs/mapping.md for why no order of the same entries takes fewer cycles.
+left: what the registers remember. No other durations of the same entries take fewer cycles; where G <= alpha + 1, that
+is the optimum, else the order of a position's entries is searched for, and can be a few cycles above it. See
+docs/figs/mapping.md for why.
 """
 
 import dataclasses
 
 import numpy as np
 
+from golden.arith.fixed import check_range
 from golden.figs.feed_schedule import feed_schedule
 from golden.figs.mapping_report import Report
 from golden.figs.program import Program
@@ -31,8 +34,15 @@ def tile_weights(sizes, weights, group, period):
     """A tile's weights by place: (group, columns, beta, positions, period), zeros where the tile is ragged.
 
     ``weights`` (outputs, inputs): output (g C + c) beta + j is lane j of element (g, c), input a period + v is value v
-    of position a.
+    of position a. Refuses, with a ``ValueError`` (``TypeError`` for no integers), weights beyond ``weight_bits``, of
+    wrong shape or of more outputs than a tile has, and a bad ``group``.
     """
+    weights = check_range("weights", weights, sizes.weight_bits)
+    if weights.ndim != 2 or not weights.size:
+        raise ValueError(f"weights of shape {weights.shape} are not allowed: they must be (outputs, inputs), not empty")
+    sizes.check_group(group)
+    if len(weights) > sizes.tile_outputs(group):
+        raise ValueError(f"weights of {len(weights)} outputs are not allowed: a tile has {sizes.tile_outputs(group)}")
     outputs, width = weights.shape
     whole = np.zeros((sizes.tile_outputs(group), -(-width // period) * period), np.int64)
     whole[:outputs, :width] = weights
@@ -46,21 +56,11 @@ def _values(group, reach):
     return block[..., None] * seen + np.arange(seen)
 
 
-def _check(sizes, weights):
-    if weights.ndim != 2 or not weights.shape[1] or not 1 <= len(weights):
-        raise ValueError(f"weights of shape {weights.shape} are not allowed: they must be (outputs, inputs), not empty")
+def compile_tile(sizes, weights, group, first_output=0):
+    """The :class:`Tile` of ``weights``, integers (outputs, inputs), at most G C beta outputs, of any pattern, G =
+    ``group``. Refuses what :func:`tile_weights` refuses."""
     if sizes.array != "figs":
         raise ValueError(f"array = {sizes.array!r} is not allowed: array must be 'figs'")
-
-
-def compile_tile(sizes, weights, group, first_output=0):
-    """The :class:`Tile` of ``weights`` (outputs, inputs), at most G C beta outputs, of any pattern, G = ``group``."""
-    weights = np.asarray(weights)
-    _check(sizes, weights)
-    if group not in (1 << bit for bit in range(sizes.groups.bit_length())):
-        raise ValueError(f"group = {group} is not allowed: group must be a power of two, at most {sizes.groups}")
-    if len(weights) > sizes.tile_outputs(group):
-        raise ValueError(f"weights of {len(weights)} outputs are not allowed: a tile has {sizes.tile_outputs(group)}")
     placed = tile_weights(sizes, weights, group, group)
     needed = placed.any(2).transpose(2, 3, 0, 1)  # (positions, values, group, columns)
     row = np.arange(group)

@@ -23,7 +23,7 @@ def study(sizes, patterns, depths, widths, outputs, seed=0, progress=lambda line
     ``held``, ``tail``, ``cycles`` of one pass of every tile. ``program_bits``: of the words of the programs,
     ``compressed_bits``: of the matrix in compressed form, both for a non-zero.
     """
-    rows = []
+    rows, deep = [], [dataclasses.replace(sizes, depth=depth) for depth in depths]
     for width in widths:
         for pattern in patterns:
             rng = np.random.default_rng([seed, width, pattern.n, pattern.m])
@@ -32,10 +32,9 @@ def study(sizes, patterns, depths, widths, outputs, seed=0, progress=lambda line
             for kind in KINDS if sizes.beta > 1 and pattern.n < pattern.m else KINDS[1:2]:
                 progress(f"{pattern}, {width} inputs, {kind}")
                 weights = shared if kind == "shared" else own
-                for depth in depths:
-                    rows.append({"inputs": width, "pattern": str(pattern), "kind": kind, "depth": depth,
-                                 **_row(dataclasses.replace(sizes, depth=depth), weights, pattern,
-                                        kind == "clustered")})
+                for own_sizes in deep:
+                    rows.append({"inputs": width, "pattern": str(pattern), "kind": kind, "depth": own_sizes.depth,
+                                 **_row(own_sizes, weights, pattern, kind == "clustered")})
     return rows
 
 

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from golden.arith.fixed import as_integers, check_range, saturate, signed_range
+from golden.arith.fixed import as_integers, check_range, signed_range
 from golden.duet.dmi import quantize_rows
 from golden.figs.patterns import Pattern, is_pattern
 from golden.figs.perceptron import activate
@@ -20,10 +20,17 @@ WEIGHT_BITS = (8, 16)
 _SUM_BITS = 32
 
 
+def _check_finite(name, values):
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise ValueError(f"{name} holds {np.asarray(values)[wrong][0]}: it must be finite")
+    return values
+
+
 @dataclasses.dataclass(frozen=True)
 class NmLayer:
     """``weights``: integers of ``bits`` bits, int64 (outputs, inputs), that obey the pattern n:m; ``scales`` (outputs,)
-    and ``bias`` (outputs,) float64; ``input_scale``: an input integer q stands for q * input_scale.
+    and ``bias`` (outputs,) float64, finite; ``input_scale``: an input integer q stands for q * input_scale.
 
     No input of 8 bits can bring a sum out of 32 bits signed; weights that could are refused.
     """
@@ -49,8 +56,9 @@ class NmLayer:
             if np.shape(getattr(self, name)) != (len(weights),):
                 raise ValueError(f"{name} of shape {np.shape(getattr(self, name))} is not allowed: "
                                  f"it must be ({len(weights)},)")
-        if not self.input_scale > 0:
-            raise ValueError(f"input_scale = {self.input_scale} is not allowed: it must be above 0")
+            _check_finite(name, getattr(self, name))
+        if not 0 < self.input_scale < np.inf:
+            raise ValueError(f"input_scale = {self.input_scale} is not allowed: it must be above 0 and finite")
         greatest = int(np.abs(weights).sum(1).max(initial=0)) << (INPUT_BITS - 1)
         if greatest > signed_range(_SUM_BITS)[1]:
             raise ValueError(f"weights are not allowed: a sum can reach {greatest}, which must fit in 32 bits")
@@ -61,8 +69,14 @@ class NmLayer:
         return Pattern(self.n, self.m)
 
     def quantize(self, x):
-        """INT8 inputs, int64 (inputs, samples), of float ``x`` (samples, inputs): rounded to nearest, saturated."""
-        return saturate(np.rint(np.asarray(x, np.float64).T / self.input_scale).astype(np.int64), INPUT_BITS)
+        """INT8 inputs, int64 (inputs, samples), of float ``x`` (samples, inputs): rounded to nearest, saturated.
+
+        Raises a ``ValueError`` for infinity and NaN.
+        """
+        x = _check_finite("x", np.asarray(x, np.float64))
+        with np.errstate(over="ignore"):  # a quotient beyond float64 saturates too
+            scaled = np.rint(x.T / self.input_scale)
+        return np.clip(scaled, *signed_range(INPUT_BITS)).astype(np.int64)
 
     def dequantize(self, sums):
         """Outputs, float64 (samples, outputs), of integer ``sums`` (outputs, samples)."""

@@ -9,11 +9,17 @@ import dataclasses
 
 import numpy as np
 
-__all__ = ["LARGEST_GROUP", "Pattern", "chain", "is_pattern", "magnitude_mask", "pattern_of",
-           "shared_strength"]
+from golden.arith.fixed import as_flags, as_integers
+
+__all__ = ["LARGEST_GROUP", "RATIOS", "Pattern", "chain", "check_pattern", "is_pattern", "magnitude_mask",
+           "pattern_of", "shared_strength", "split_groups"]
 
 #: The largest M that the engine runs; training may use larger groups on the way.
 LARGEST_GROUP = 32
+
+
+def _is_integer(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -25,8 +31,9 @@ class Pattern:
 
     def __post_init__(self):
         for name, value in (("m", self.m), ("n", self.n)):
-            if value < 1 or value & (value - 1):
-                raise ValueError(f"{name} = {value} is not allowed: it must be a power of two, 1 or more")
+            if not _is_integer(value) or value < 1 or value & (value - 1):
+                raise ValueError(f"{name} = {value!r} is not allowed: it must be a power of two, 1 or more")
+            object.__setattr__(self, name, int(value))
         if self.n > self.m:
             raise ValueError(f"n = {self.n} is not allowed: it must be at most m = {self.m}")
 
@@ -40,7 +47,14 @@ class Pattern:
 
     def kept(self, width):
         """Weights that a row of ``width`` keeps."""
+        if not _is_integer(width) or width < 0:
+            raise ValueError(f"width = {width!r} is not allowed: it must be an integer, at least 0")
         return width // self.m * self.n + -(-self.n * (width % self.m) // self.m)
+
+
+#: The ratios that tables and tests go through: those at full rate for four rows a group, then those beyond.
+RATIOS = tuple(Pattern(n, m) for n, m in ((1, 1), (1, 2), (2, 4), (1, 4), (2, 8), (4, 8), (4, 16), (8, 32),
+                                          (1, 8), (1, 16), (1, 32)))
 
 
 def pattern_of(text):
@@ -97,15 +111,24 @@ def shared_strength(weights, rows):
 
 
 def magnitude_mask(weights, pattern, within=None):
-    """Mask, bool, of the greatest magnitudes of each group of ``weights`` (outputs, inputs); of equal ones the first.
+    """Mask, bool, of the greatest magnitudes of each group of ``weights`` (outputs, inputs), numbers without NaN; of
+    equal ones the first.
 
-    ``within``: a mask that the result must be a subset of; a group with fewer than N of its weights keeps fewer.
+    ``within``: a mask of the same shape that the result must be a subset of; a group with fewer than N of its weights
+    keeps fewer.
     """
-    weights = np.asarray(weights)
-    if weights.ndim != 2:
-        raise ValueError(f"weights of shape {weights.shape} are not allowed: it must be (outputs, inputs)")
+    weights = _matrix(weights)
+    if weights.dtype.kind == "f":
+        if np.isnan(weights).any():
+            raise ValueError("weights hold NaN: they must be numbers")
+    else:
+        weights = as_integers("weights", weights)  # wide enough for the magnitude of the least number
     magnitude = np.abs(weights)
     if within is not None:
+        within = as_flags("within", within)
+        if within.shape != weights.shape:
+            raise ValueError(f"within of shape {within.shape} is not allowed: it must be that of weights, "
+                             f"{weights.shape}")
         magnitude = np.where(within, magnitude, -1)
     rows, width = weights.shape
     whole = width - width % pattern.m
@@ -116,9 +139,35 @@ def magnitude_mask(weights, pattern, within=None):
     return mask if within is None else mask & within
 
 
+def _matrix(weights):
+    weights = np.asarray(weights)
+    if weights.ndim != 2:
+        raise ValueError(f"weights of shape {weights.shape} are not allowed: they must be (outputs, inputs)")
+    return weights
+
+
+def split_groups(matrix, m):
+    """(rows, groups, m) of ``matrix`` (rows, inputs), zeros behind the last input."""
+    return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % m))).reshape(len(matrix), -(-matrix.shape[1] // m), m)
+
+
+def _count(weights, pattern):
+    """Non-zeros of each aligned group of M in the rows of ``weights``: (outputs, groups)."""
+    return split_groups(_matrix(weights) != 0, pattern.m).sum(-1)
+
+
 def is_pattern(weights, pattern):
     """Whether every aligned group of M in the rows of ``weights`` (outputs, inputs), numbers or a mask, has at most N
     that are not zero; a ragged last group too."""
-    present = np.asarray(weights) != 0
-    padded = np.pad(present, ((0, 0), (0, -present.shape[1] % pattern.m)))
-    return bool((padded.reshape(len(padded), -1, pattern.m).sum(-1) <= pattern.n).all())
+    return bool((_count(weights, pattern) <= pattern.n).all())
+
+
+def check_pattern(weights, pattern):
+    """Refuse with a ``ValueError``, which names the first row and group, a matrix that does not obey ``pattern``."""
+    count = _count(weights, pattern)
+    wrong = np.argwhere(count > pattern.n)
+    if len(wrong):
+        row, group = wrong[0]
+        last = min((group + 1) * pattern.m, np.shape(weights)[1]) - 1
+        raise ValueError(f"weights of row {row}, group {group} (inputs {group * pattern.m} to {last}) have "
+                         f"{count[row, group]} non-zeros: the pattern {pattern} allows {pattern.n}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from golden.arith.fixed import as_flags, check_range
 
-__all__ = ["Program", "pack", "program_words", "unpack"]
+__all__ = ["Program", "check_words", "pack", "program_words", "unpack"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,7 +21,8 @@ class Program:
 
     ``advance`` bool (cycles,): the cycle feeds the next beat. ``exchange`` (cycles,): rows are exchanged in the group
     by exclusive or with it. ``weights`` (cycles, group, columns, beta). FiGS array: ``use`` bool and ``select``
-    (cycles, group, columns). Mux array: ``index`` (cycles, 1, columns, beta). What an array does not have is None.
+    (cycles, group, columns). Mux array: ``index`` (cycles, 1, columns, beta). Where the array is not FiGS, ``group`` is
+    1. What an array does not have is None.
     """
 
     group: int
@@ -42,23 +43,60 @@ def program_words(sizes, cycles, group):
     return -(-cycles * group // sizes.slots)
 
 
+def check_words(sizes, words):
+    """``words`` as a list of Python integers: a ``TypeError`` for another type, a ``ValueError`` outside
+    ``word_bits``."""
+    found = []
+    for place, word in enumerate(words):
+        if isinstance(word, bool) or not isinstance(word, (int, np.integer)):
+            raise TypeError(f"word {place} must be of an integer type, not {type(word).__name__}")
+        if not 0 <= word < 1 << sizes.word_bits:
+            raise ValueError(f"word {place} = {int(word):#x} is not allowed: it must be from 0 to "
+                             f"2^{sizes.word_bits} - 1")
+        found.append(int(word))
+    return found
+
+
+def _check_shapes(sizes, program):
+    """Refuse arrays of wrong shape, and those that the array has no use for."""
+    sizes.check_group(program.group)
+    elements = (program.cycles, program.group, sizes.columns)
+    lanes = (*elements, sizes.beta)
+    shapes = {"advance": (program.cycles,), "weights": lanes}
+    if sizes.array == "figs":
+        shapes.update(exchange=(program.cycles,), use=elements, select=elements)
+    if sizes.array == "mux":
+        shapes.update(index=lanes)
+    for name in ("advance", "weights", "exchange", "use", "select", "index"):
+        value = getattr(program, name)
+        if name not in shapes:
+            if value is not None:
+                raise ValueError(f"{name} is not allowed: a program of array {sizes.array} has none")
+        elif np.shape(value) != shapes[name]:
+            raise ValueError(f"{name} of shape {np.shape(value)} is not allowed: it must be {shapes[name]}")
+
+
 def _bits(values, width):
     """Low ``width`` bits of integers, least first, on a new last axis."""
     return (np.asarray(values, np.int64)[..., None] >> np.arange(width) & 1).astype(np.uint8)
 
 
 def pack(sizes, program):
-    """The words, Python integers, of a :class:`Program`; the address of the first is the base of its command."""
-    n, group, columns, beta = program.cycles, program.group, sizes.columns, sizes.beta
-    shape = (n, group, columns)
-    weights = _bits(check_range("weights", program.weights, sizes.weight_bits).reshape(*shape, beta), sizes.weight_bits)
+    """The words, Python integers, of a :class:`Program`; the address of the first is the base of its command.
+
+    Raises a ``ValueError`` for a group, a shape or a number that the words cannot hold (``TypeError`` for numbers that
+    are no integers).
+    """
+    _check_shapes(sizes, program)
+    n, group = program.cycles, program.group
+    weights = _bits(check_range("weights", program.weights, sizes.weight_bits), sizes.weight_bits)
     head = _bits(as_flags("advance", program.advance), 1)
     if sizes.array == "figs":
         exchange = check_range("exchange", program.exchange, sizes.exchange_bits, signed=False)
         head = np.concatenate([head, _bits(exchange, sizes.exchange_bits)], -1)
         select = check_range("select", program.select, sizes.select_bits, signed=False)
         entries = np.concatenate([_bits(as_flags("use", program.use), 1), _bits(select, sizes.select_bits),
-                                  weights.reshape(*shape, -1)], -1)
+                                  weights.reshape(n, group, sizes.columns, -1)], -1)
     elif sizes.array == "mux":
         index = check_range("index", program.index, sizes.index_bits, signed=False)
         entries = np.concatenate([_bits(index, sizes.index_bits), weights], -1)
@@ -79,9 +117,10 @@ def _numbers(bits, signed=False):
 
 
 def unpack(sizes, words, cycles, group):
-    """The :class:`Program` that ``words``, integers, hold; nothing in it is checked."""
+    """The :class:`Program` that ``words``, integers, hold; what it says is not checked."""
+    sizes.check_group(group)
     octets = -(-sizes.word_bits // 8)
-    data = np.frombuffer(b"".join(int(word).to_bytes(octets, "little") for word in words), np.uint8)
+    data = np.frombuffer(b"".join(word.to_bytes(octets, "little") for word in check_words(sizes, words)), np.uint8)
     bits = np.unpackbits(data.reshape(-1, octets), axis=1, count=sizes.word_bits, bitorder="little")
     slots = bits.reshape(-1, group, sizes.slot_bits)[:cycles]
     if len(slots) < cycles:

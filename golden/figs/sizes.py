@@ -2,25 +2,45 @@
 
 import dataclasses
 
+import numpy as np
+
 __all__ = ["ARRAYS", "PRESETS", "Sizes"]
 
 #: The three arrays that the engine's frame takes.
 ARRAYS = ("figs", "dense", "mux")
 
+#: The presets of the RTL's configurations (hw/figs/figs_engine.py); tests hold the two against each other.
 PRESETS = {
-    "small": dict(rows=4, columns=2, beta=2, alpha=1, depth=2, groups=4),
-    "paper": dict(rows=16, columns=4, beta=4, alpha=3, depth=6, groups=4),
-    "fpga": dict(rows=8, columns=2, beta=4, alpha=3, depth=3, groups=4),
+    "small": dict(rows=4, columns=2, beta=2, alpha=1, depth=2, groups=4, words=64),
+    "paper": dict(rows=16, columns=4, beta=4, alpha=3, depth=6, groups=4, words=512),
+    "fpga": dict(rows=8, columns=2, beta=4, alpha=3, depth=3, groups=4, words=256),
 }
 
 
-def _power_of_two(value):
-    return value >= 1 and not value & (value - 1)
+def _between(low, high):
+    return range(low, high + 1), f"an integer from {low} to {high}"
+
+
+def _powers(most):
+    return tuple(1 << bit for bit in range(most.bit_length())), f"a power of two from 1 to {most}"
+
+
+def _choice(*values):
+    return values, "one of " + ", ".join(map(str, values))
+
+
+#: Values that a field takes, and how they are called.
+_ALLOWED = {"rows": _powers(64), "columns": _between(1, 64), "beta": _between(1, 16), "alpha": _choice(0, 1, 3, 7, 15),
+            "depth": _between(1, 16), "groups": _powers(32), "weight_bits": _choice(8, 16),
+            "activation_bits": _choice(8), "sum_bits": _between(16, 48), "words": _between(2, 1 << 16),
+            "window": _powers(32)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Sizes of an engine; a value that is not allowed is a ``ValueError`` with the field's name.
+    """Sizes of an engine, integers; a value that is not allowed is a ``ValueError`` with the field's name.
+
+    Allowed is what the RTL allows, and two smaller sizes for models of a part: one row, and ``alpha`` 0 at ``depth`` 1.
 
     ``rows`` and ``columns`` of elements with ``beta`` multipliers each; ``alpha`` swap registers beside its own that an
     element sees in the vertical direction, each for ``depth`` cycles; ``groups`` the largest M/N at full rate (Gmax).
@@ -38,30 +58,28 @@ class Sizes:
     weight_bits: int = 8
     activation_bits: int = 8
     sum_bits: int = 32
-    words: int = 256
+    words: int = 512
     array: str = "figs"
-    window: int = 4
+    window: int = 1
 
     def __post_init__(self):
+        for name in _ALLOWED:
+            if isinstance(getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(getattr(self, name)))
         for name, allowed, good in self._rules():
             if not good:
                 raise ValueError(f"{name} = {getattr(self, name)!r} is not allowed: {name} must be {allowed}")
 
     def _rules(self):
-        for name in ("rows", "columns", "beta", "alpha", "depth", "groups", "sum_bits", "words", "window"):
-            least = 0 if name == "alpha" else 1
+        for name, (values, phrase) in _ALLOWED.items():
             value = getattr(self, name)
-            yield name, f"an integer, at least {least}", isinstance(value, int) and value >= least
+            yield name, phrase, type(value) is int and value in values
         yield "array", "one of " + ", ".join(ARRAYS), self.array in ARRAYS
-        yield "weight_bits", "8 or 16", self.weight_bits in (8, 16)
-        yield "activation_bits", "8", self.activation_bits == 8
         least = self.weight_bits + self.activation_bits
-        yield "sum_bits", f"from {least} to 48", least <= self.sum_bits <= 48
+        yield "sum_bits", f"at least weight_bits + activation_bits = {least}", self.sum_bits >= least
         if self.array == "mux":
-            yield "window", "4, 8, 16 or 32", self.window in (4, 8, 16, 32)
+            yield "window", "at least 4 where array is mux", self.window >= 4
         if self.array == "figs":
-            yield "alpha", "0, 1, 3, 7 or 15", self.alpha in (0, 1, 3, 7, 15)
-            yield "groups", "a power of two", _power_of_two(self.groups)
             unit = max(self.groups, self.alpha + 1)
             yield "rows", f"a multiple of {unit} (of groups and of alpha + 1)", self.rows % unit == 0
 
@@ -135,6 +153,11 @@ class Sizes:
     def group(self, pattern):
         """G: rows of a group when weights of the pattern (its ``n`` and ``m``) run: M / N, at most Gmax."""
         return min(pattern.m // pattern.n, self.slots)
+
+    def check_group(self, group):
+        """Refuse with a ``ValueError`` a ``group`` that no program can have."""
+        if type(group) is not int or group not in _ALLOWED["groups"][0] or group > self.slots:
+            raise ValueError(f"group = {group!r} is not allowed: group must be a power of two, at most {self.slots}")
 
     def tile_outputs(self, group):
         """Rows of W in a tile."""

@@ -14,16 +14,17 @@ from resilin.tables import table
 summary = "use of FiGS' multipliers on random N:M patterns, by ratio and depth"
 
 DEFAULT_PRESET = "paper"
-RATIOS = ("1:1", "1:2", "2:4", "1:4", "2:8", "4:8", "4:16", "8:32", "1:8", "1:16", "1:32")
 DEPTHS, INPUTS = (1, 2, 4, 6, 8, 13), (384, 1536)
 #: Columns of the table that are those of the last depth.
 _LAST = ("positions", "held", "tail", "program_bits", "compressed_bits")
 
 
 def add_arguments(parser):
+    from golden.figs.patterns import RATIOS
+
     add_config_arguments(parser, DEFAULT_PRESET)
     parser.add_argument("--ratio", action="append", metavar="N:M",
-                        help="may be given again (default: " + ", ".join(RATIOS) + ")")
+                        help="may be given again (default: " + ", ".join(map(str, RATIOS)) + ")")
     parser.add_argument("--depth", action="append", type=positive, metavar="N",
                         help="in place of the configuration's; may be given again (default: "
                              + ", ".join(map(str, DEPTHS)) + ")")
@@ -38,7 +39,7 @@ def add_arguments(parser):
 
 def run(args):
     from golden.figs.mapping_study import study
-    from golden.figs.patterns import pattern_of
+    from golden.figs.patterns import RATIOS, pattern_of
     from golden.figs.sizes import Sizes
     from resilin.registry import find
 
@@ -48,8 +49,9 @@ def run(args):
     if config.array != "figs":
         raise ValueError(f"array = {config.array!r} is not allowed: it must be 'figs'")
     depths = tuple(args.depth or DEPTHS)
-    rows = study(Sizes.of(config), [pattern_of(text) for text in args.ratio or RATIOS], depths, args.inputs or INPUTS,
-                 args.outputs, args.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    patterns = [pattern_of(text) for text in args.ratio] if args.ratio else RATIOS
+    rows = study(Sizes.of(config), patterns, depths, args.inputs or INPUTS, args.outputs, args.seed,
+                 lambda line: print(line, file=sys.stderr, flush=True))
     results = {"config": config.to_dict(), "outputs": args.outputs, "seed": args.seed, "rows": rows}
     files = write_files(args.output, {"figs_mapping.json": json.dumps(results, indent=2) + "\n"})
     if args.json:

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from golden.figs.patterns import Pattern, magnitude_mask
+from golden.figs.patterns import magnitude_mask
 from golden.figs.sizes import Sizes
 
-RATIOS = tuple(Pattern(n, m) for n, m in ((1, 1), (1, 2), (2, 4), (1, 4), (2, 8), (4, 8), (4, 16), (8, 32),
-                                          (1, 8), (1, 16), (1, 32)))
 KINDS = ("random", "shared", "thin", "first", "last", "alternate", "one row")
 
 

@@ -42,8 +42,8 @@ def test_against_shift_registers(changes):
                      for c in range(sizes.columns) for j in range(sizes.beta)]
                     for found in passes for r in reversed(range(sizes.rows))]
         np.testing.assert_array_equal(result.y, np.array(expected).reshape(result.y.shape))
-        taken = [span for span, cycles in zip(result.consumed, figs_engine.cycles(sizes, commands)) if cycles]
-        assert [len(span) for span in taken] == [found.beats for found in passes]
+        # A pass takes a beat at least, a dropped command none.
+        assert [len(span) for span in result.consumed if span] == [found.beats for found in passes]
         assert all(span.start == last for span, last in
                    zip(result.consumed, np.cumsum([0] + [len(span) for span in result.consumed])))
         seen |= {int(result.errors)} | {bit for bit in Error if bit in result.errors}
@@ -62,10 +62,12 @@ def test_a_command_that_is_dropped():
     good, beats = Command(3, 1, 2), np.array([[1, 2, 3, 4]])
     for bad in (Command(0, 0, 0), Command(0, 1, 3), Command(3, 2, 2), Command(2, 9, 0), Command(4, 1, 0)):
         result = figs_engine.run(sizes, memory, [bad, good], beats)
-        assert result.errors == Error.COMMAND and figs_engine.cycles(sizes, [bad, good]) == [0, 1]
+        assert result.errors == Error.COMMAND
         assert result.consumed == [range(0), range(0, 1)]
         assert result.y.tolist() == [[4] * 4, [3] * 4, [2] * 4, [1] * 4]  # the last row first
-    assert figs_engine.cycles(sizes, [Command(2, 8, 0), Command(3, 2, 1), Command(0, 4, 2)]) == [8, 2, 4]
+    for last in (Command(2, 8, 0), Command(3, 2, 1), Command(0, 4, 2)):  # up to the last word
+        result = figs_engine.run(sizes, memory, [last], np.zeros((8, 4), int))
+        assert Error.COMMAND not in result.errors and result.consumed[0] and len(result.y) == 4
 
 
 def test_exchange_and_start():
@@ -100,3 +102,30 @@ def test_refuses():
         figs_engine.run(sizes, memory, [command], beats[:, :3])
     with pytest.raises(ValueError, match="beats holds 128"):
         figs_engine.run(sizes, memory, [command], beats + 1)
+
+
+@pytest.mark.parametrize("values, name", [((-4, 1, 0), "base = -4"), ((0, -1, 0), "cycles = -1"),
+                                          ((0, 1, -1), "group = -1"), ((0.0, 1, 0), "base = 0.0"),
+                                          ((0, 1, True), "group = True")])
+def test_refuses_commands_that_no_port_carries(values, name):
+    """Not even with a memory of which a negative slice would give a program."""
+    sizes = Sizes.preset("small", array="dense", words=4)
+    memory = pack(sizes, Program(1, np.ones(4, bool), np.ones((4, 1, 2, 2), int)))
+    with pytest.raises(ValueError, match=f"{name} is not allowed: .* of a command must be an integer, at least 0"):
+        figs_engine.run(sizes, memory, [values], np.ones((4, 4), int))
+    assert not figs_engine.run(sizes, memory, np.array([(0, 1, 0)]), np.ones((4, 4), int)).errors
+
+
+def test_refuses_words_that_the_memory_cannot_hold():
+    """Words of 33 bits, in five octets: a bit above them is no spare one."""
+    sizes = Sizes.preset("small", array="dense", words=4)
+    assert sizes.word_bits == 33
+    memory, beats = pack(sizes, Program(1, np.ones(4, bool), np.ones((4, 1, 2, 2), int))), np.ones((1, 4), int)
+    for word, error, message in ((1 << 33, ValueError, r"word 3 = 0x200000000 .* from 0 to 2\^33 - 1"),
+                                 (1 << 40, ValueError, "word 3"), (-1, ValueError, "word 3 = -0x1"),
+                                 (1.5, TypeError, "word 3 must be of an integer type, not float")):
+        with pytest.raises(error, match=message):
+            figs_engine.run(sizes, [*memory[:3], word], [Command(0, 1, 0)], beats)
+    with pytest.raises(ValueError, match="memory = 5 words is not allowed: the engine has 4"):
+        figs_engine.run(sizes, [*memory, 0], [Command(0, 1, 0)], beats)
+    figs_engine.run(sizes, [*memory[:3], (1 << 33) - 1], [Command(0, 1, 0)], beats)

@@ -1,14 +1,17 @@
 """Proof by replay: every multiplier gets exactly the products of its row, each once, by index."""
 
+import collections
+
 import numpy as np
 import pytest
 
+from golden.figs.baseline_mapping import compile_dense, compile_mux
 from golden.figs.compiler import compile_matrix
 from golden.figs.mapping import compile_tile
-from golden.figs.patterns import Pattern
+from golden.figs.patterns import RATIOS, Pattern
 from golden.figs.program import pack
 from golden.figs.sizes import Sizes
-from tests.figs.matrices import KINDS, RATIOS, matrix, random_sizes
+from tests.figs.matrices import KINDS, matrix, random_sizes
 from tests.figs.plain_engine import replay
 
 
@@ -26,10 +29,12 @@ def check_tile(sizes, tile, weights, group):
     for found in passes:
         for (r, c, j), products in found.products.items():
             row = (r % group * sizes.columns + c) * sizes.beta + j
-            got = sorted((operand, weight) for operand, weight in products if weight)
+            got = [(operand, weight) for operand, weight in products if weight]
+            place = f"row {row} of the tile, element ({r}, {c}), lane {j}"
+            assert all(operand is not None for operand, _ in got), f"{place}: a weight without a value"
             wanted = [] if row >= outputs else [((int(k), r // group), int(weights[row, k]))
                                                 for k in np.flatnonzero(weights[row])]
-            assert got == wanted, f"row {row} of the tile, element ({r}, {c}), lane {j}"
+            assert sorted(got) == wanted, f"{place}: other products"
             assert {operand for operand, weight in products if weight} <= names
 
 
@@ -89,7 +94,8 @@ def test_a_wrong_program_is_seen():
     check_tile(sizes, tile, weights, 4)
     cycle, g, c = np.argwhere(tile.program.use & (tile.program.weights[..., 0] != 0))[5]
     idle = np.argwhere(~tile.program.use[cycle + 1:, g, c])[0, 0] + cycle + 1
-    for change in ("select", "weight", "left out", "twice"):
+    for change, reason in (("select", "other products"), ("weight", "other products"),
+                           ("left out", "a weight without a value"), ("twice", "other products")):
         program = compile_tile(sizes, weights, 4).program
         if change == "select":
             program.select[cycle, g, c] ^= 1
@@ -100,13 +106,13 @@ def test_a_wrong_program_is_seen():
         else:
             program.use[idle, g, c] = True
             program.weights[idle, g, c] = 1
-        with pytest.raises((AssertionError, TypeError)):
+        with pytest.raises(AssertionError, match=reason):
             check_tile(sizes, type(tile)(0, 16, program, tile.report), weights, 4)
 
 
 def test_one_of_m_never_holds():
     """N = 1 and G <= alpha + 1, an element's lanes alike: one job a position at most."""
-    rng = np.random.default_rng(4)
+    rng, cases = np.random.default_rng(4), collections.Counter()
     for _ in range(40):
         sizes = random_sizes(rng, alphas=(3, 7), largest=4)
         for pattern in (Pattern(1, 2), Pattern(1, 4)):
@@ -114,6 +120,8 @@ def test_one_of_m_never_holds():
                 weights = matrix(rng, sizes.tile_outputs(pattern.m), 40, pattern, "shared", sizes.beta)
                 report = compile_tile(sizes, weights, pattern.m).report
                 assert report.held == report.tail == 0 and report.utilisation == 1
+                cases[pattern.m, sizes.beta > 1] += 1
+    assert len(cases) == 4 and cases.total() > 40, cases
 
 
 @pytest.mark.parametrize("pattern", [ratio for ratio in RATIOS if 1 < ratio.m // ratio.n <= 8], ids=str)
@@ -173,13 +181,29 @@ def test_a_large_matrix_is_compiled():
     check_tile(sizes, compiled.tiles[7], weights[7 * 64:8 * 64], 4)
 
 
-@pytest.mark.parametrize("weights, group, message", [
-    (np.zeros((17, 4)), 4, "17 outputs are not allowed: a tile has 16"), (np.zeros((1, 4)), 3, "group = 3"),
-    (np.zeros((1, 4)), 8, "at most 4"), (np.zeros(4), 4, "shape"), (np.zeros((1, 0)), 4, "not empty"),
-    (np.zeros((0, 4)), 4, "not empty")])
-def test_refuses(weights, group, message):
+@pytest.mark.parametrize("shape, group, message", [
+    ((17, 4), 4, "17 outputs are not allowed: a tile has 16"), ((1, 4), 3, "group = 3"), ((1, 4), 8, "at most 4"),
+    ((1, 4), True, "group = True"), (4, 4, "shape"), ((1, 0), 4, "not empty"), ((0, 4), 4, "not empty")])
+def test_refuses(shape, group, message):
     with pytest.raises(ValueError, match=message):
-        compile_tile(Sizes.preset("small"), weights, group)
+        compile_tile(Sizes.preset("small"), np.zeros(shape, int), group)
+
+
+def _compilers():
+    small, mux = Sizes.preset("small"), Sizes.preset("small", array="mux", window=4)
+    return (lambda weights: compile_tile(small, weights, 4), lambda weights: compile_mux(mux, weights),
+            lambda weights: compile_dense(Sizes.preset("small", array="dense"), weights))
+
+
+@pytest.mark.parametrize("compiler", _compilers())
+def test_refuses_numbers(compiler):
+    """Nothing is rounded or cut off: what is no integer of ``weight_bits`` is refused."""
+    for value, error, message in ((0.5, TypeError, "integer type"), (np.nan, TypeError, "integer type"),
+                                  (128, ValueError, "weights holds 128"), (-129, ValueError, "weights holds -129"),
+                                  (10 ** 6, ValueError, "weights holds 1000000")):
+        with pytest.raises(error, match=message):
+            compiler(np.array([[1, 0, 0, value]]))
+    assert compiler(np.array([[127, 0, 0, -128]])).report.nonzeros == 2
 
 
 def test_only_the_figs_array_is_mapped():

@@ -40,7 +40,9 @@ def test_cycles_are_those_of_the_parts():
 @pytest.mark.parametrize("arguments, reason", [
     (["--ratio", "3:4"], "n = 3"), (["--ratio", "1:64"], "m = 64"),
     (["--set", "array=dense", "--set", "alpha=0", "--set", "depth=1", "--set", "groups=1"], "array = 'dense'"),
-    (["--set", "rows=3"], "rows"), (["--output", __file__], "must be a folder"), (["--seed", "-1"], "seed")])
+    (["--set", "rows=3"], "rows"), (["--output", __file__], "must be a folder"), (["--seed", "-1"], "seed"),
+    (["--depth", "1", "--depth", "17"], "depth = 17 is not allowed: depth must be an integer from 1 to 16")])
 def test_bad_requests(arguments, reason, capsys):
     assert main(["run", "figs_mapping", *arguments]) == 2
-    assert reason in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert reason in error and "inputs, " not in error  # no line of progress

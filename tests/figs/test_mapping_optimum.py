@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from golden.figs.mapping import compile_tile
-from golden.figs.patterns import Pattern
+from golden.figs.patterns import RATIOS, Pattern
 from golden.figs.sizes import Sizes
 from tests.figs.exhaustive import fewest_cycles, lower_bound
-from tests.figs.matrices import KINDS, RATIOS, matrix
+from tests.figs.matrices import KINDS, matrix
 
 
 def elements_of(weights, sizes, group):

@@ -6,9 +6,9 @@ import pytest
 from golden.figs.cluster import cluster_rows
 from golden.figs.compiler import compile_matrix
 from golden.figs.matmul import matmul, pack_x, plan, unpack_y
-from golden.figs.patterns import Pattern
+from golden.figs.patterns import RATIOS, Pattern
 from golden.figs.sizes import Sizes
-from tests.figs.matrices import KINDS, RATIOS, matrix, random_sizes
+from tests.figs.matrices import KINDS, matrix, random_sizes
 
 ARRAYS = (dict(), dict(array="dense"), dict(array="mux", window=4), dict(array="mux", window=32))
 
@@ -30,7 +30,8 @@ def test_products(changes, pattern):
 def test_a_small_memory_takes_several_jobs():
     rng, pattern = np.random.default_rng(1), Pattern(1, 4)
     weights, x = matrix(rng, 80, 32, pattern), rng.integers(-128, 128, (32, 7))
-    whole = plan(compile_matrix(Sizes.preset("small"), weights, pattern), x, Sizes.preset("small"))
+    large = Sizes.preset("small", words=256)
+    whole = plan(compile_matrix(large, weights, pattern), x, large)
     assert len(whole) == 1 and len(whole[0].commands) == 5 * 7
     words = max(tile.program.cycles for tile in compile_matrix(Sizes.preset("small"), weights, pattern).tiles)
     sizes = Sizes.preset("small", words=2 * words)

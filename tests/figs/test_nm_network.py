@@ -41,6 +41,17 @@ def test_one_layer_by_hand():
     assert layer.pattern == Pattern(1, 4)
 
 
+def test_inputs_saturate_however_great_and_are_finite():
+    greatest = np.finfo(np.float64).max
+    x = np.array([[1e300, -1e300, greatest, -greatest, 31.8, -32.2, 0, -0.0]])
+    assert _layer().quantize(x).T.tolist() == [[127, -128, 127, -128, 127, -128, 0, 0]]
+    assert _layer(input_scale=1e-300).quantize(x).T.tolist() == [[127, -128] * 3 + [0, 0]]
+    for value in (np.inf, -np.inf, np.nan):
+        x[0, 3] = value
+        with pytest.raises(ValueError, match=f"x holds {value}: it must be finite"):
+            _layer().quantize(x)
+
+
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_integers_are_near_float(activation, bits):
@@ -105,7 +116,11 @@ def test_the_greatest_sums_fit():
     ({"weights": np.full((2, 4), 0.5)}, "integer type"),
     ({"weights": np.array([[128, 0], [0, 0]])}, "weights holds 128"),
     ({"weights": np.zeros(4, int)}, "outputs, inputs"), ({"scales": np.ones(3)}, r"scales of shape \(3,\)"),
-    ({"bias": np.ones(3)}, "bias of shape"), ({"input_scale": 0.0}, "input_scale = 0.0"), ({"m": 3}, "m = 3")])
+    ({"bias": np.ones(3)}, "bias of shape"), ({"input_scale": 0.0}, "input_scale = 0.0"), ({"m": 3}, "m = 3"),
+    ({"input_scale": np.inf}, "input_scale = inf"), ({"input_scale": np.nan}, "input_scale = nan"),
+    ({"scales": np.array([1.0, np.nan])}, "scales holds nan"),
+    ({"scales": np.array([np.inf, 1.0])}, "scales holds inf"),
+    ({"bias": np.array([0.0, -np.inf])}, "bias holds -inf")])
 def test_bad_layers(changes, reason):
     with pytest.raises((ValueError, TypeError), match=reason):
         _layer(**changes)

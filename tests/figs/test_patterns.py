@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from golden.figs.patterns import LARGEST_GROUP, Pattern, chain, is_pattern, magnitude_mask, pattern_of, shared_strength
+from golden.figs.patterns import (LARGEST_GROUP, RATIOS, Pattern, chain, check_pattern, is_pattern, magnitude_mask,
+                                  pattern_of, shared_strength)
 
 ENGINE = [Pattern(n, m) for m in (1, 2, 4, 8, 16, 32) for n in (1, 2, 4, 8, 16, 32) if n <= m]
 
@@ -51,6 +52,67 @@ def test_what_is_no_pattern():
     assert not is_pattern([[0, 0, 0, 0, 2, 3]], Pattern(1, 4))  # in the ragged group
     assert is_pattern([[0, 0, 0, 1, 2, 0]], Pattern(1, 4))  # neighbours in two groups
     assert is_pattern(np.ones((2, 5)), Pattern(1, 1))
+
+
+def test_the_check_says_where():
+    """The same as ``is_pattern``, with the place of the first group that is wrong."""
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        weights = rng.integers(0, 2, (3, int(rng.integers(1, 9))))
+        for pattern in ENGINE[:6]:
+            wrong = [(row, start // pattern.m) for row in range(3) for start in range(0, weights.shape[1], pattern.m)
+                     if np.count_nonzero(weights[row, start:start + pattern.m]) > pattern.n]
+            assert is_pattern(weights, pattern) == (not wrong)
+            if wrong:
+                with pytest.raises(ValueError, match=f"row {wrong[0][0]}, group {wrong[0][1]} "):
+                    check_pattern(weights, pattern)
+            else:
+                check_pattern(weights, pattern)
+    for check in (is_pattern, check_pattern, magnitude_mask):
+        with pytest.raises(ValueError, match="outputs, inputs"):
+            check(np.ones(4), Pattern(1, 4))
+
+
+def test_ratios():
+    assert len(set(RATIOS)) == len(RATIOS) and set(RATIOS) <= set(ENGINE)
+    assert all(pattern_of(str(ratio)) == ratio for ratio in RATIOS)
+
+
+def test_refuses_numbers_without_an_order():
+    """NaN is neither kept nor left out; a mask of another shape is not broadcast."""
+    weights = np.array([[1.0, np.nan, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0]])
+    with pytest.raises(ValueError, match="weights hold NaN"):
+        magnitude_mask(weights, Pattern(2, 4))
+    weights[0, 1] = -np.inf
+    assert magnitude_mask(weights, Pattern(2, 4)).tolist() == [[0, 1, 0, 1], [0, 0, 1, 1]]
+    for within in (np.ones((1, 4), bool), np.ones(4, bool), np.ones((2, 1), bool)):
+        with pytest.raises(ValueError, match=r"within of shape .* it must be that of weights, \(2, 4\)"):
+            magnitude_mask(weights, Pattern(2, 4), within)
+    with pytest.raises(ValueError, match="within holds 2"):
+        magnitude_mask(weights, Pattern(2, 4), np.full((2, 4), 2))
+    with pytest.raises(TypeError, match="integer type"):
+        magnitude_mask(weights.astype(str), Pattern(2, 4))
+
+
+def test_the_least_integer_has_the_greatest_magnitude():
+    weights = np.array([[127, -128, 3, 0]], np.int8)
+    assert magnitude_mask(weights, Pattern(1, 4)).tolist() == [[0, 1, 0, 0]]
+    assert magnitude_mask(weights, Pattern(2, 4), np.array([[0, 1, 1, 1]])).tolist() == [[0, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("n, m, reason", [
+    (True, 4, "n = True"), (1, 4.0, "m = 4.0"), (1, True, "m = True"), ("1", 4, "n = '1'"), (-1, 4, "n = -1")])
+def test_patterns_are_of_integers(n, m, reason):
+    with pytest.raises(ValueError, match=f"{reason} is not allowed"):
+        Pattern(n, m)
+    assert str(Pattern(np.int64(1), np.int32(4))) == "1:4" and type(Pattern(np.int64(1), 4).n) is int
+
+
+@pytest.mark.parametrize("width", [-5, -1, 2.0, True])
+def test_widths_are_not_negative(width):
+    with pytest.raises(ValueError, match=f"width = {width} is not allowed"):
+        Pattern(1, 4).kept(width)
+    assert Pattern(1, 4).kept(0) == 0
 
 
 def test_the_chain_of_the_slides():

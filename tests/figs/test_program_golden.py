@@ -66,6 +66,34 @@ def test_refuses():
     program = random_program(rng, sizes, 5, 2)
     with pytest.raises(ValueError, match="2 words are not allowed: 5 cycles take 3"):
         unpack(sizes, pack(sizes, program)[:2], 5, 2)
+    for word in (1 << sizes.word_bits, -1):
+        with pytest.raises(ValueError, match=r"word 2 = .* must be from 0 to 2\^164 - 1"):
+            unpack(sizes, [*pack(sizes, program)[:2], word], 5, 2)
+    with pytest.raises(ValueError, match="group = 3"):
+        unpack(sizes, pack(sizes, program), 5, 3)
     program.weights[0, 0, 0, 0] = 128
     with pytest.raises(ValueError, match="weights holds 128"):
         pack(sizes, program)
+
+
+@pytest.mark.parametrize("changes", [{}, dict(array="dense"), dict(array="mux", window=4)])
+def test_refuses_shapes(changes):
+    """Arrays with the right number of values in the wrong order, ones that are absent, ones too many, a bad group."""
+    rng, sizes = np.random.default_rng(2), Sizes.preset("small", columns=3, **changes)
+    group = sizes.slots // 2 or 1
+    program = random_program(rng, sizes, 5, group)
+    names = [field.name for field in dataclasses.fields(Program) if field.name != "group"]
+    present = [name for name in names if getattr(program, name) is not None]
+    assert len(present) == {"figs": 5, "dense": 2, "mux": 3}[sizes.array]
+    for name in present:
+        value = getattr(program, name)
+        wrong = [value[None], value[:-1], None] if name != "advance" else [value[None]]
+        for other in [*wrong, *([value.swapaxes(0, -1)] if value.ndim > 1 else [])]:
+            with pytest.raises(ValueError, match=rf"{name} of shape .* is not allowed: it must be \(\d,"):
+                pack(sizes, dataclasses.replace(program, **{name: other}))
+    for name in set(names) - set(present):
+        with pytest.raises(ValueError, match=f"{name} is not allowed: a program of array {sizes.array} has none"):
+            pack(sizes, dataclasses.replace(program, **{name: program.advance}))
+    for group in (0, 3, 2 * sizes.slots, True, 1.0):
+        with pytest.raises(ValueError, match=f"group = {group} is not allowed"):
+            pack(sizes, dataclasses.replace(program, group=group))
