@@ -22,7 +22,8 @@ POINTS = [
     "negative result", "corrected map", "row without work", "row left out", "all rows", "no row", "channel 0",
     "last channel", "one chunk", "many chunks", "input in parts", "element without a tag", "all tags", "no tag at all",
     "step's maps come early", "items for the Speculator", "item for nobody", "item for a row and the Speculator",
-    "items by column", "items by row", "other IDs", "equal row IDs", "results wait", "bus waits", "through waits",
+    "items by column", "items by row", "items by element", "other IDs", "equal row IDs", "results wait", "bus waits",
+    "through waits",
     "configuration changes", "reset in mid-work", "gate with a row left out",
 ]
 coverage = Coverage("executor", POINTS)
@@ -225,6 +226,9 @@ class Harness(StreamHarness):
                     coverage.hit("items by row")
                     items += [Item(kind=Kind.INPUT, row_tag=tag, col_all=True, **fields)
                               for tag in np.unique(self.row_ids[:-1]).tolist()]
+                elif rng.random() < 0.1 and not whole:
+                    coverage.hit("items by element")
+                    items += self.by_element(fields)
                 else:
                     items.append(Item(kind=Kind.INPUT, **everybody, **fields))
                 if not part.all():
@@ -234,6 +238,18 @@ class Harness(StreamHarness):
                 items.append(Item(kind=Kind.WEIGHT, row_tag=row, col_all=True, line=line,
                                   mask=rng.random(config.segment) < 0.5, data=self.random_words(config.line_words)))
         return [*items, Item(kind=Kind.GO, row_all=True, last=last, parity=parity)]
+
+    def by_element(self, fields):
+        """Items of single elements, as far as IDs tell them apart; what they hold for other columns has no meaning."""
+        config, rng, items = self.config, self.rng, []
+        for row_tag in np.unique(self.row_ids[:-1]).tolist():
+            ids = self.col_ids[self.row_ids[:-1] == row_tag]
+            for col_tag in np.unique(ids).tolist():
+                own = (ids == col_tag).any(axis=0).repeat(config.segment)
+                items.append(Item(kind=Kind.INPUT, row_tag=row_tag, col_tag=col_tag, slot=fields["slot"],
+                                  mask=fields["mask"], map=np.where(own, fields["map"], rng.random(len(own)) < 0.5),
+                                  data=np.where(own, fields["data"], self.random_words(len(own)))))
+        return items
 
     def foreign(self):
         """An item for the Speculator alone, or for nobody."""

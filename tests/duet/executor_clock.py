@@ -44,8 +44,8 @@ class Clock:
                 self.closed = at
         self.taken = at
         if item.kind == Kind.INPUT:
-            bits = item.map.reshape(self.config.cols, -1)
-            self.imap[:, item.slot, item.mask] = bits[:, item.mask]
+            bits, columns = item.map.reshape(self.config.cols, -1), slice(None) if item.col_all else item.col_tag
+            self.imap[columns, item.slot, item.mask] = bits[columns, item.mask]
         elif item.kind == Kind.GO:
             self._chunk(at, item.last)
 
