@@ -14,7 +14,7 @@ from golden.figs.nm_network import WEIGHT_BITS, export_network
 from golden.figs.patterns import Pattern
 from golden.figs.perceptron import Perceptron
 from golden.figs.recipes import Recipe
-from golden.figs.study_rows import differences, over_seeds
+from golden.figs.study_rows import best_first, differences, over_seeds
 from golden.figs.train import DENSE, dense_recipe, prune, train
 
 __all__ = ["EPOCHS", "GRID", "PATTERNS", "RECIPES", "WIDTHS", "accuracy", "dense_network", "digits_loss", "search",
@@ -89,16 +89,12 @@ def search(data, grid=GRID, patterns=PATTERNS, epochs=EPOCHS, seeds=5, progress=
     (images, labels), others = validation_split(*data)
     seeds = range(_SEARCH_SEEDS, _SEARCH_SEEDS + seeds)
     dense = [dense_network(images, labels, seed, epochs) for seed in seeds]
-    rows = []
-    for recipe in grid:
-        reached = [float(np.mean([accuracy(_continue(start, images, labels, recipe, pattern, seed, epochs), *others)
-                                  for start, seed in zip(dense, seeds)])) for pattern in patterns]
-        rows.append({"recipe": recipe.name, "rate": recipe.rate, "decay": recipe.decay, "share": recipe.share,
-                     "accuracy": [round(value, 4) for value in reached], "mean": round(float(np.mean(reached)), 4)})
-        if progress:
-            progress(" ".join(map(str, rows[-1].values())))
-    names = list(dict.fromkeys(row["recipe"] for row in rows))
-    rows.sort(key=lambda row: (names.index(row["recipe"]), -row["mean"]))
+
+    def reached(recipe):
+        return [float(np.mean([accuracy(_continue(start, images, labels, recipe, pattern, seed, epochs), *others)
+                               for start, seed in zip(dense, seeds)])) for pattern in patterns]
+
+    rows = best_first(grid, "accuracy", reached, progress=progress)
     return {"patterns": list(map(str, patterns)), "seeds": list(seeds), "validation_images": len(others[0]),
             "rows": rows}
 

@@ -14,7 +14,7 @@ from golden.figs.digits_study import PATTERNS
 from golden.figs.feed_forward import LastBlock, last_block
 from golden.figs.nm_network import WEIGHT_BITS, export_network
 from golden.figs.recipes import Recipe
-from golden.figs.study_rows import differences, over_seeds
+from golden.figs.study_rows import best_first, differences, over_seeds
 from golden.figs.train import DENSE, prune, train
 from golden.workloads.text import calibration_windows, evaluation_windows
 
@@ -103,15 +103,10 @@ def _flat(x):
 
 def search(data, grid=GRID, patterns=SEARCH_PATTERNS, epochs=EPOCHS, progress=None):
     """"missed" on the validation passages for every candidate, one training each; the best of a recipe first."""
-    rows = []
-    for recipe in grid:
-        reached = [data.quality(data.train(recipe, pattern, epochs), "validation")["missed"] for pattern in patterns]
-        rows.append({"recipe": recipe.name, "rate": recipe.rate, "decay": recipe.decay, "share": recipe.share,
-                     "missed": [round(value, 4) for value in reached], "mean": round(float(np.mean(reached)), 4)})
-        if progress:
-            progress(" ".join(map(str, rows[-1].values())))
-    names = list(dict.fromkeys(row["recipe"] for row in rows))
-    rows.sort(key=lambda row: (names.index(row["recipe"]), row["mean"]))
+    def reached(recipe):
+        return [data.quality(data.train(recipe, pattern, epochs), "validation")["missed"] for pattern in patterns]
+
+    rows = best_first(grid, "missed", reached, greatest=False, progress=progress)
     return {"patterns": list(map(str, patterns)), "rows": rows}
 
 

@@ -6,7 +6,7 @@ arithmetic has the type of the parameters, float32 in the studies.
 
 import numpy as np
 
-from golden.workloads.minilm import _erf
+from golden.workloads.minilm import erf
 
 __all__ = ["ACTIVATIONS", "Perceptron", "activate"]
 
@@ -19,7 +19,7 @@ def activate(kind, x):
         return np.maximum(x, 0), (x > 0).astype(x.dtype)
     if kind == "gelu":
         # With Python's floats float32 stays float32; numpy's float64 scalars would widen it.
-        below = 0.5 * (1 + _erf(x * float(np.sqrt(0.5))))
+        below = 0.5 * (1 + erf(x * float(np.sqrt(0.5))))
         return x * below, below + x * np.exp(-0.5 * x * x) * float(1 / np.sqrt(2 * np.pi))
     raise ValueError(f"activation = {kind!r} is not allowed: it must be one of {', '.join(ACTIVATIONS)}")
 

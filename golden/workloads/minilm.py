@@ -12,7 +12,8 @@ import tokenizers
 
 from golden.workloads.fetch import fetch
 
-__all__ = ["HEAD_WIDTH", "HEADS", "LAYERS", "MAX_TOKENS", "WIDTH", "LayerTrace", "MiniLm", "dense_attention", "softmax"]
+__all__ = ["HEAD_WIDTH", "HEADS", "LAYERS", "MAX_TOKENS", "WIDTH", "LayerTrace", "MiniLm", "dense_attention", "erf",
+           "softmax"]
 
 LAYERS, WIDTH, HEADS, HEAD_WIDTH, MAX_TOKENS = 6, 384, 12, 32, 512
 _CLS, _SEP = 101, 102
@@ -44,7 +45,7 @@ def dense_attention(layer, trace):
     return softmax(scores) @ trace.v
 
 
-def _erf(x):
+def erf(x):
     """Error function, Abramowitz and Stegun 7.1.26: absolute error below 1.5e-7 plus float32 rounding."""
     magnitude = np.abs(x)
     t = 1 / (1 + np.float32(0.3275911) * magnitude)
@@ -55,7 +56,7 @@ def _erf(x):
 
 
 def _gelu(x):
-    return x * np.float32(0.5) * (1 + _erf(x * np.float32(0.5 ** 0.5)))
+    return x * np.float32(0.5) * (1 + erf(x * np.float32(0.5 ** 0.5)))
 
 
 class MiniLm:

@@ -8,7 +8,7 @@ from golden.figs.digits_study import RECIPES, accuracy, digits_loss, search, stu
 from golden.figs.patterns import Pattern, chain, is_pattern, magnitude_mask
 from golden.figs.perceptron import Perceptron, activate
 from golden.figs.recipes import Masks, Recipe
-from golden.figs.study_rows import differences, over_seeds
+from golden.figs.study_rows import best_first, differences, over_seeds
 from golden.figs.train import dense_recipe, prune, train
 from tests.workloads.models import digits
 
@@ -166,6 +166,18 @@ def test_differences_seed_by_seed():
     assert differences(rows, "each") == [{"first": "FiGS", "second": "SR-STE", "pattern": "1:4", "of": "each",
                                           "mean": 0.15, "error": 0.05}]
     assert over_seeds([1.0]) == (1.0, None) and over_seeds([1.0, 3.0]) == (2.0, 1.41421)
+
+
+def test_the_best_of_a_recipe_comes_first():
+    grid = [Recipe("b", 0.1, decay=1.0), Recipe("a", 0.2), Recipe("b", 0.3), Recipe("a", 0.4, share=0.25)]
+    figures, lines = {0.1: [0.1, 0.3], 0.2: [0.9, 0.7], 0.3: [0.25, 0.35], 0.4: [0.00004, 0.00016]}, []
+    rows = best_first(grid, "missed", lambda recipe: figures[recipe.rate], progress=lines.append)
+    assert [(row["recipe"], row["rate"]) for row in rows] == [("b", 0.3), ("b", 0.1), ("a", 0.2), ("a", 0.4)]
+    assert rows[-1] == {"recipe": "a", "rate": 0.4, "decay": 0.0, "share": 0.25, "missed": [0.0, 0.0002],
+                        "mean": 0.0001}
+    assert lines[0] == "b 0.1 1.0 0.5 [0.1, 0.3] 0.2" and len(lines) == 4
+    rows = best_first(grid, "missed", lambda recipe: figures[recipe.rate], greatest=False)
+    assert [row["rate"] for row in rows] == [0.1, 0.3, 0.4, 0.2]
 
 
 def test_real_digits():

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from golden.workloads.minilm import HEAD_WIDTH, HEADS, LAYERS, MiniLm, _erf, softmax
+from golden.workloads.minilm import HEAD_WIDTH, HEADS, LAYERS, MiniLm, erf, softmax
 from golden.workloads.text import evaluation_windows
 from tests.workloads.models import minilm
 
@@ -16,7 +16,7 @@ TOP_TENTH_MASS = (0.46, 0.84, 0.82, 0.73, 0.71, 0.51)
 
 def test_error_function():
     x = np.linspace(-5, 5, 2001, dtype=np.float32)
-    assert np.abs(_erf(x) - [math.erf(value) for value in x]).max() < 5e-7
+    assert np.abs(erf(x) - [math.erf(value) for value in x]).max() < 5e-7
 
 
 def test_softmax_with_mask():
