@@ -54,7 +54,8 @@ def test_search(task, module, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "fine-tuned" in printed and "pattern 1:4" in printed and "search.json" in printed
     assert main(["run", "nm_training", "--task", task, "--search", "--json", "-o", str(tmp_path)]) == 0
-    assert json.loads(capsys.readouterr().out) == results and len(results[task]["rows"]) == 2  # same seeds, same results
+    # Same seeds, same results.
+    assert json.loads(capsys.readouterr().out) == results and len(results[task]["rows"]) == 2
 
 
 @pytest.mark.parametrize("module", [digits_study, minilm_study])

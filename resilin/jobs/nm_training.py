@@ -60,7 +60,8 @@ def _print_study(task, results):
     rows = results["rows"]
     shared = f", a mask for every {results['shared_by']} outputs" if results["shared_by"] > 1 else ""
     if task == "digits":
-        print("-- digits, " + "-".join(map(str, results["widths"])) + f": accuracy [%], {results['seeds']} seeds{shared}")
+        print("-- digits, " + "-".join(map(str, results["widths"])) + ": accuracy [%], "
+              f"{results['seeds']} seeds{shared}")
         lines = table(("recipe", "pattern", "float", "+-", "INT8", "INT16", "density"), [
             (row["recipe"], row["pattern"], 100 * row["accuracy"],
              "-" if row["deviation"] is None else 100 * row["deviation"], 100 * row["int8"], 100 * row["int16"],
