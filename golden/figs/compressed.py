@@ -27,6 +27,8 @@ class CompressedMatrix:
     def __post_init__(self):
         values, indices = as_integers("values", self.values), as_integers("indices", self.indices)
         n, m = self.pattern.n, self.pattern.m
+        if type(self.width) is not int or self.width < 0:
+            raise ValueError(f"width = {self.width!r} is not allowed: it must be an integer, at least 0")
         if values.ndim != 3 or values.shape[1:] != (-(-self.width // m), n):
             raise ValueError(f"values of shape {values.shape} are not allowed: {self.width} inputs of {self.pattern} "
                              f"take (rows, {-(-self.width // m)}, {n})")

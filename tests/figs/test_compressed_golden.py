@@ -39,6 +39,7 @@ def test_refuses(weights, error, message):
     ([[[1, 2]]], [[[1, 1]]], 4, "must rise, from 0 to 3"), ([[[1, 2]]], [[[2, 1]]], 4, "must rise"),
     ([[[1, 2]]], [[[1, 4]]], 4, "from 0 to 3"), ([[[1, 2]]], [[[-1, 1]]], 4, "from 0 to 3"),
     ([[[1, 2]]], [[[0, 1]]], 99, r"99 inputs of 2:4 take \(rows, 25, 2\)"), ([[[1, 2]]], [[[0, 1]]], 0, "0 inputs"),
+    ([[[1, 2]]], [[[0, 1]]], 4.0, "width = 4.0"), ([[[1, 2]]], [[[0, 1]]], -1, "width = -1"),
     ([[[1, 2]]], [[[0, 1]]], 5, "5 inputs"), ([[1, 2]], [[0, 1]], 4, "values of shape"),
     ([[[1]]], [[[0]]], 4, "values of shape"), ([[[1, 2]]], [[[0]]], 4, "indices of shape"),
     ([[[1, 2]]], [[[1, 3]]], 3, "width = 3 is not allowed: a value stands behind the last input")])
