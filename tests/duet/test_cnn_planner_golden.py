@@ -3,11 +3,12 @@
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 
 from golden.duet.cnn_lifetimes import between_items, layer_items
 from golden.duet.cnn_plan import PlannedLayer, weights_lead
-from golden.duet.cnn_planner import make_plan
+from golden.duet.cnn_planner import _Planner, make_plan
 from golden.duet.mapping import map_conv
 from golden.duet.speculator_mapping import map_speculation
 from tests.duet.network_programs import SMALL, network
@@ -15,14 +16,18 @@ from tests.duet.network_programs import SMALL, network
 LAYERS = (dict(out_channels=5, padding=1, pooling=2), dict(out_channels=12, padding=1), dict(out_channels=3, kernel=1))
 
 
-def planned(sizes, **options):
+def undivided(sizes):
     layers, _ = network(2, sizes, (3, 9, 18), *LAYERS)
     found = []
     for number, given in enumerate(layers):
         mapping = map_conv(given.layer, sizes.executor)
         speculation = map_speculation(mapping, given.speculation, sizes, keep_order=False) if number else None
         found.append(PlannedLayer(number, mapping, given.parameters, speculation))
-    return make_plan(found, sizes, **options)
+    return found
+
+
+def planned(sizes, **options):
+    return make_plan(undivided(sizes), sizes, **options)
 
 
 def room(lines, map_lines):
@@ -68,6 +73,24 @@ def test_weights_are_early_while_there_are_jobs():
     assert weights_lead(second, 0, first) == min(4, first.grid.count) > 1
     whole = planned(room(2000, 2000)).layers
     assert weights_lead(whole[1], 0, whole[0]) == 1
+
+
+def test_peaks_are_those_of_all_items():
+    """What a layer needs depends on its neighbours alone, however all are divided."""
+    rng, planner = np.random.default_rng(1), _Planner(undivided(SMALL), SMALL, True)
+    planner.ways = [(*others, (False, True)) for *others, _ in planner.ways]
+    seen = set()
+    for _ in range(60):
+        planner.divide([tuple(int(rng.integers(len(way))) for way in ways) for ways in planner.ways])
+        begins, ends = planner.begins()[:-1], [*planner.begins()[1:-1], planner.begins()[-1] + 1]
+        for memory, items in enumerate(planner.items()):
+            uses = np.zeros(ends[-1], np.int64)
+            for item in items:
+                uses[item.first:item.last + 1] += item.count
+            for layer, begin, end in zip(planner.layers, begins, ends):
+                assert planner.peaks(layer.number)[memory] == uses[begin:end].max()
+                seen.add((layer.whole, layer.late))
+    assert len(seen) == 4
 
 
 def test_weights_are_late_where_two_parts_do_not_fit():
