@@ -97,11 +97,11 @@ def random_init(rng, rank_bytes):
         value = rng.choice((rng.randrange(60), 1 << 31, (1 << 32) - 1))
     elif register.kind == "count":
         most = (1 << register.bits) - 1 if register.max is None else register.max
-        value = rng.choice((register.min, most - most % register.multiple,
-                            rng.randrange(register.min, most + 1) // register.multiple * register.multiple))
+        drawn = rng.randrange(register.min, most + 1) >> rng.randrange(register.bits)  # of any magnitude
+        value = rng.choice((register.min, most, drawn)) // register.multiple * register.multiple
         value = max(value, register.min)
     else:
-        value = rng.randrange(rank_bytes // 64 + (register.kind == "limit")) * 64
+        value = (rng.randrange(rank_bytes // 64 + (register.kind == "limit")) >> rng.choice((0, 0, 3, 9))) * 64
     return make("INIT", name, value)
 
 

@@ -1,5 +1,7 @@
 """The decoder against the golden model: every command, random and mutated operands; a million of them when slow."""
 
+import itertools
+
 import cocotb
 import numpy as np
 import pytest
@@ -56,24 +58,41 @@ def expected(command, operand, layout):
     return KINDS.index(decoded.form.kind) << layout["kind"][0] | op << layout["op"][0], -1
 
 
+async def compare(dut, pairs):
+    """The meaning of each command and operand is that of the golden model."""
+    ctx = context()
+    layout, wrong = ctx.layout("meaning"), ctx.options.get("corrupt", 0)
+    bench = await start(dut, timeout=None)
+    before = None
+    for command, operand in itertools.chain(pairs, [(0, 0)]):
+        dut.command.value, dut.operand.value = command, operand
+        await bench.cycles(1)
+        got = int(dut.meaning.value)
+        if before is not None:
+            word, mask = expected(*before, layout)
+            assert (got ^ word ^ wrong) & mask == 0, f"{Instruction(*before)} gives {got:#x}, not {word:#x}"
+        before = command, operand
+
+
 @cocotb.test()
 async def every_command(dut):
     """Every command, as often as asked for, with another operand each time."""
-    ctx = context()
-    layout, rng = ctx.layout("meaning"), ctx.rng
-    bench = await start(dut, timeout=None)
-    wrong = ctx.options.get("corrupt", 0)
-    for _ in range(ctx.options["rounds"]):
-        commands, chosen = rng.permutation(PER_RUN), operands(rng, PER_RUN)
-        before = None
-        for command, operand in zip([*map(int, commands), 0], [*map(int, chosen), 0]):
-            dut.command.value, dut.operand.value = command, operand
-            await bench.cycles(1)
-            got = int(dut.meaning.value)
-            if before is not None:
-                word, mask = expected(*before, layout)
-                assert (got ^ word ^ wrong) & mask == 0, f"{Instruction(*before)} gives {got:#x}, not {word:#x}"
-            before = command, operand
+    rng = context().rng
+    await compare(dut, (pair for _ in range(context().options["rounds"]) for pair in
+                        zip(map(int, rng.permutation(PER_RUN)), map(int, operands(rng, PER_RUN)))))
+
+
+@cocotb.test()
+async def every_register(dut):
+    """INIT of every register, with values of every magnitude, half of them multiples of 64, and with corner values."""
+    rng = context().random
+    pairs = []
+    for register in range(32):
+        command = make("INIT", "ERROR", 0).command & ~(31 << 2) | register << 2
+        for bits in range(65):
+            value = rng.getrandbits(bits) if bits else 0
+            pairs += [(command, value), (command, value >> 6 << 6), (command, (1 << bits) - 1)]
+    await compare(dut, pairs)
 
 
 def run(rounds, **options):
