@@ -57,18 +57,18 @@ def _points(value, error, scale=1):
 
 
 def _print_study(task, results):
-    rows = results["rows"]
+    rows, seeds = results["rows"], f"{results['seeds']} seed{'s' * (results['seeds'] > 1)}"
     shared = f", a mask for every {results['shared_by']} outputs" if results["shared_by"] > 1 else ""
     if task == "digits":
         print("-- digits, " + "-".join(map(str, results["widths"])) + ": accuracy [%], "
-              f"{results['seeds']} seeds{shared}")
+              f"{seeds}{shared}")
         lines = table(("recipe", "pattern", "float", "+-", "INT8", "INT16", "density"), [
             (row["recipe"], row["pattern"], 100 * row["accuracy"],
              "-" if row["deviation"] is None else 100 * row["deviation"], 100 * row["int8"], 100 * row["int16"],
              row["density"]) for row in rows])
     else:
         print(f"-- MiniLM, feed-forward block of the last layer: {results['training_vectors']} vectors to train on, "
-              f"{results['evaluation_vectors']} to evaluate on, {results['seeds']} seeds{shared}")
+              f"{results['evaluation_vectors']} to evaluate on, {seeds}{shared}")
         lines = table(("recipe", "pattern", "missed", "+-", "cosine", "sentence", "INT8: missed", "sentence",
                        "INT16: missed", "sentence", "density"), [
             (row["recipe"], row["pattern"], row["missed"], "-" if row["deviation"] is None else row["deviation"],
