@@ -20,8 +20,8 @@ _CLASSES, _WORDS, _ROWS = 24, 64, 0x40000
 class Offender:
     """A host that breaks the rules while ``harness``'s rank computes a range and an INIT waits for its end.
 
-    INSTRUCTIONS stays meanwhile, so that the number of each error is known. What would do harm if it were not refused is
-    sent: a store, CLR, an INIT of ERROR, commands of the DRAM.
+    INSTRUCTIONS stays meanwhile, so that the number of each error is known. What is sent would do harm if it were not
+    refused: a store, CLR, an INIT of ERROR, commands of the DRAM.
     """
 
     def __init__(self, harness):
