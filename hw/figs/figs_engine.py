@@ -120,7 +120,8 @@ class FigsEngine(wiring.Component):
     Throughput: a schedule cycle a cycle while activations come; passes back to back when a pass has at least
     rows + columns + 4 cycles, its command is there and results are taken.
     Latency: a pass' first word of sums comes :attr:`FigsEngineConfig.latency` + ``cycles`` cycles after its command.
-    Back-pressure: full. ``activations.ready`` depends on registers and on the program only.
+    Back-pressure: full. ``activations.ready`` depends on registers and on the program only. Once a pass' first beat has
+    come, the sums of the pass before may wait for its other beats: send them without waiting for sums.
 
     Source: slides "FIGS Engine Architecture", "FIGS Engine Dataflow".
     Parameters: ``config`` a :class:`FigsEngineConfig`; ``assertions``: check the array's rules (simulation).

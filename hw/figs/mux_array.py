@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from amaranth.hdl import Cat, Signal, signed
+from amaranth.hdl import Signal
 
 from hw.config import field
-from hw.figs.mac_lane import MacLane
-from hw.figs.nm_array import GridConfig, NmArray
+from hw.figs.chain_array import ChainArray
+from hw.figs.nm_array import GridConfig
 from hw.figs.swap_register import select_value
 
 __all__ = ["MuxArray", "MuxArrayConfig"]
@@ -32,7 +32,7 @@ class MuxArrayConfig(GridConfig):
         return self.beta * (self.index_bits + self.weight_bits)
 
 
-class MuxArray(NmArray):
+class MuxArray(ChainArray):
     """rows x columns elements of ``beta`` multiply-accumulate units; each unit takes one of the element's ``window``
     activations by its own index. Full rate for every pattern.
 
@@ -48,38 +48,11 @@ class MuxArray(NmArray):
     """
 
     def __init__(self, config, assertions=False):
-        super().__init__(config, feed_bits=config.window * config.activation_bits, entry_bits=config.entry_bits,
-                         assertions=assertions)
+        super().__init__(config, feed_bits=config.window * config.activation_bits,
+                         unit_bits=config.index_bits + config.weight_bits, assertions=assertions)
 
-    def elaborate(self, platform):
-        self._east = [None] * self.config.rows
-        return super().elaborate(platform)
-
-    def make_column(self, m, column, active, first, capture, shift):
-        config, bits = self.config, self.config.activation_bits
-        entries, unit_bits = self.control[column].entries, config.index_bits + config.weight_bits
-        above = [0] * config.beta
-        for row in range(config.rows):
-            values = Signal(self.feed_bits, name=f"x_{row}_{column}", reset_less=True)
-            east = self._east[row]
-            if east is None:
-                with m.If(self.go & self.load):
-                    m.d.sync += values.eq(self.feed.word_select(row, self.feed_bits))
-            else:
-                with m.If(self.go):
-                    m.d.sync += values.eq(east)
-            self._east[row] = values
-            window = [values.word_select(k, bits) for k in range(config.window)]
-            results = []
-            for unit in range(config.beta):
-                entry = entries.word_select(unit, unit_bits)
-                operand = Signal(signed(bits), name=f"operand_{row}_{column}_{unit}")
-                m.d.sync += operand.eq(select_value(window, entry[:config.index_bits]) & active.replicate(bits))
-                m.submodules[f"mac_{row}_{column}_{unit}"] = lane = MacLane(config.lane)
-                m.d.comb += [
-                    lane.x.eq(operand), lane.weight.eq(entry[config.index_bits:]),
-                    lane.first.eq(first), lane.capture.eq(capture), lane.shift.eq(shift), lane.above.eq(above[unit]),
-                ]
-                results.append(lane.result)
-            above = results
-        return Cat(above)
+    def operand(self, m, values, choice, place):
+        bits = self.config.activation_bits
+        operand = Signal(bits, name=f"operand_{place}", reset_less=True)
+        m.d.sync += operand.eq(select_value([values.word_select(k, bits) for k in range(self.config.window)], choice))
+        return operand

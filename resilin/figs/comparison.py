@@ -22,9 +22,9 @@ class Engine:
 def engines_for(pattern, base):
     """The engines for one pattern: FiGS of the configuration ``base`` and others of as many multipliers.
 
-    A dense array; a multiplexer array whose window is M, at least 4, and one in the shape of FiGS' tile (G times as many
-    outputs, as many fewer columns of X); FiGS with patterns that an element's outputs share and with their own; FiGS
-    with one multiplier an element; where M / N is beyond ``base.groups``, FiGS that reaches it.
+    A dense array; a multiplexer array whose window is M, at least 4, and one in the shape of FiGS' tile (G times as
+    many outputs, as many fewer columns of X); FiGS with patterns that an element's outputs share and with their own;
+    FiGS with one multiplier an element; where M / N is beyond ``base.groups``, FiGS that reaches it.
     """
     def make(**changes):
         return dataclasses.replace(base, **changes)
@@ -37,8 +37,9 @@ def engines_for(pattern, base):
         window = max(4, pattern.m)
         yield Engine(f"mux {window}", make(array="mux", window=window, **rival), False)
         if base.rows // group >= 2:
-            shape = {"rows": base.rows // group, "columns": base.columns * group}
-            yield Engine(f"mux {window}, {shape['rows']} rows", make(array="mux", window=window, **rival, **shape), False)
+            rows = base.rows // group
+            shape = {**rival, "rows": rows, "columns": base.columns * group}
+            yield Engine(f"mux {window}, {rows} rows", make(array="mux", window=window, **shape), False)
     yield Engine("FiGS", base, base.beta > 1)
     if group > 1 and base.beta > 1:
         yield Engine("FiGS, own patterns", base, False)
@@ -53,8 +54,8 @@ def engines_for(pattern, base):
 def area(config, period_ns=None, tell=None):
     """Area and speed of an engine by synthesis (nangate45).
 
-    ``engine``: its logic, um2; ``lanes``: of that its multiply-accumulate units with the registers that sums leave from;
-    ``interconnect``: all else but the sequencer: what brings activations and weights to the units, and its control;
+    ``engine``: its logic, um2; ``lanes``: of that its multiply-accumulate units with the registers that sums leave
+    from; ``interconnect``: all else: what brings activations and weights to the units, and control;
     ``memory_bits`` of its program; ``mhz`` from register to register. ``period_ns``: map for it, else for least area.
     """
     from resilin.registry import find
@@ -64,8 +65,7 @@ def area(config, period_ns=None, tell=None):
     # Small banks of the program are memory too.
     options = Options(macro_bits=256, period_ns=period_ns)
     record = synthesis_record(find("figs_engine"), config, "nangate45", options, tell)
-    (lane,), (sequencer,) = ([module["all"]["logic_um2"] for module in record["modules"]
-                              if module["module"].endswith(name)] for name in ("mac_lane", "pass_sequencer"))
+    (lane,) = (module["all"]["logic_um2"] for module in record["modules"] if module["module"].endswith("mac_lane"))
     total, lanes = record["total"], lane * config.macs
-    return {"engine": total["logic_um2"], "lanes": lanes, "interconnect": total["logic_um2"] - lanes - sequencer,
+    return {"engine": total["logic_um2"], "lanes": lanes, "interconnect": total["logic_um2"] - lanes,
             "memory_bits": total["memory_bits"], "mhz": record["timing"]["register"]["mhz"], "tools": record["tools"]}

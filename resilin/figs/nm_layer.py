@@ -35,8 +35,8 @@ class PrunedLayers:
 
     def __init__(self, tell, which, epochs, seed, tokens, config):
         self._data = Distillation(MiniLm.load(tell))
-        self._place, self._epochs, self._seed, self._rows, self._tell = which == "second", epochs, seed, config.beta, tell
-        self._bits = config.weight_bits
+        self._place, self._epochs, self._seed, self._tell = which == "second", epochs, seed, tell
+        self._rows, self._bits = config.beta, config.weight_bits
         inputs = self._data.part("evaluation").inputs
         self._x = inputs.reshape(-1, inputs.shape[-1])[:tokens]
         if len(self._x) < tokens:

@@ -35,11 +35,11 @@ def text(record):
     if "area" in record["rows"][0]:
         mapped = "least area" if record["period_ns"] is None else f"a period of {record['period_ns']:g} ns"
         tools = ", ".join(f"{name} {version}" for name, version in record["rows"][0]["area"]["tools"].items())
+        headings = ("engine", "logic", "multipliers", "interconnect", "of the logic %", "memory bits", "MHz")
         lines += ["", f"areas: nangate45, um2, mapped for {mapped}, {tools}",
-                  *table(("engine", "logic", "multipliers", "interconnect", "of the logic %", "memory bits", "MHz"),
-                         _areas(record["rows"])), "",
-                  "multipliers: with the sums and the registers that they leave from. interconnect: all else but the",
-                  "sequencer. memory: of programs, for the longest layer."]
+                  *table(headings, _areas(record["rows"])), "",
+                  "multipliers: with the sums and the registers that they leave from. interconnect: all else.",
+                  "memory bits: of programs."]
     return "\n".join(lines) + "\n"
 
 
@@ -58,4 +58,5 @@ def _areas(rows):
         if row["engine"] != "FiGS, own patterns":
             seen.setdefault(row["engine"], row["area"])
     return [(name, f"{area['engine']:,.0f}", f"{area['lanes']:,.0f}", f"{area['interconnect']:,.0f}",
-             f"{100 * area['interconnect'] / area['engine']:.1f}", f"{area['memory_bits']:,}", f"{area['mhz']:,.0f}") for name, area in seen.items()]
+             f"{100 * area['interconnect'] / area['engine']:.1f}", f"{area['memory_bits']:,}",
+             f"{area['mhz']:,.0f}") for name, area in seen.items()]

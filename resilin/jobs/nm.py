@@ -13,7 +13,6 @@ from resilin.progress import Progress
 summary = "a layer of a real model pruned to N:M on FiGS and its rivals: RTL bit for bit, cycles, input bits, area"
 
 DEFAULT_PRESET = "paper"
-RATIOS = ("1:1", "1:2", "2:4", "1:4", "2:8", "4:8", "4:16", "8:32", "1:8", "1:16")
 #: Outputs and tokens that the RTL computes; the whole layer is the cycle model's.
 RTL_OUTPUTS, RTL_TOKENS = 128, 16
 
@@ -23,7 +22,7 @@ def add_arguments(parser):
     parser.add_argument("--layer", choices=("first", "second"), default="first",
                         help="of MiniLM's last feed-forward block: 384 to 1536, or 1536 to 384 (default: first)")
     parser.add_argument("--ratio", action="append", metavar="N:M",
-                        help="may be given again (default: " + ", ".join(RATIOS) + ")")
+                        help="may be given again (default: 1:1, 1:2, 2:4 and on to 8:32; 1:8, 1:16, 1:32)")
     parser.add_argument("--epochs", type=int, default=4, metavar="N",
                         help="of training by the FiGS recipe; 0: the greatest magnitudes alone (default: 4)")
     parser.add_argument("--tokens", type=positive, default=128, metavar="N", help="columns of X (default: 128)")
@@ -45,7 +44,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    from golden.figs.patterns import pattern_of
+    from golden.figs.patterns import RATIOS, pattern_of
     from resilin.figs import nm_report
     from resilin.registry import find
 
@@ -58,7 +57,7 @@ def run(args):
     config = make_config(find("figs_engine"), args)
     if config.array != "figs":
         raise ValueError(f"array = {config.array!r} is not allowed: it must be 'figs', the rivals are made from it")
-    patterns = list(dict.fromkeys(map(pattern_of, args.ratio or RATIOS)))
+    patterns = list(dict.fromkeys(map(pattern_of, args.ratio) if args.ratio else RATIOS))
     tell = Progress()
     with tell.alive(), contextlib.redirect_stdout(sys.stderr):
         record = _measure(args, config, patterns, tell)

@@ -28,7 +28,8 @@ class Multiplier(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("a_width, b_width, width", [(2, 2, 4), (2, 5, 7), (5, 2, 12), (4, 4, 9), (3, 6, 9), (5, 5, 10)])
+@pytest.mark.parametrize("a_width, b_width, width", [
+    (2, 2, 4), (2, 5, 7), (5, 2, 12), (4, 4, 9), (3, 6, 9), (5, 5, 10)])
 def test_every_product(a_width, b_width, width):
     unit = Multiplier(a_width, b_width, width)
 

@@ -9,7 +9,7 @@ from golden.figs.compiler import compile_matrix
 from golden.figs.errors import Error
 from golden.figs.figs_engine import Command
 from golden.figs.matmul import plan
-from golden.figs.patterns import Pattern, magnitude_mask
+from golden.figs.patterns import RATIOS, Pattern, magnitude_mask
 from golden.figs.sizes import Sizes
 from hw.figs.figs_engine import FigsEngineConfig
 from sim.bench import start
@@ -18,12 +18,12 @@ from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
 from sim.timed import TimedDriver, TimedMonitor
 
-RATIOS = [Pattern(n, m) for n, m in ((1, 1), (1, 2), (2, 4), (1, 4), (2, 8), (4, 8), (4, 16), (8, 32), (1, 8), (1, 32))]
 POINTS = [
     *(f"ratio {ratio}" for ratio in RATIOS), *(f"error {error.name}" for error in Error),
     "rows of a unit differ", "a beat held", "rows exchanged", "a tail without beats", "one cycle",
     "word with spare slots", "last word of the memory", "no pause between passes", "activations late", "sums not taken",
     "greatest sum", "least sum", "program rewritten", "errors cleared", "reset in mid-work",
+    "program written while passes run", "error while cleared",
 ]
 coverage = Coverage("figs_engine", POINTS)
 
@@ -50,7 +50,7 @@ class Harness:
         self.rng = self.ctx.rng
         self.config = FigsEngineConfig.from_dict(self.ctx.config)
         self.sizes = Sizes.of(self.config)
-        self.corrupt = self.ctx.options.get("corrupt", 0)
+        self.corrupt = self.ctx.options.get("corrupt")
         self.errors = Error(0)
 
     async def start(self, stall=lambda: None):
@@ -96,11 +96,12 @@ class Harness:
         for job in plan(compiled, layer.x, sizes):
             await self.run(job.memory, job.commands, job.beats)
 
-    async def run(self, memory, commands, beats, base=0, wait=True):
+    async def run(self, memory, commands, beats, base=0, wait=True, load=True):
         """Load ``memory`` from word ``base`` on, run ``commands`` (of words from 0 on) over ``beats``."""
         sizes = self.sizes
         result = figs_engine.run(sizes, memory, commands, beats)
-        await self.program.send_many({"address": base + index, "word": word} for index, word in enumerate(memory))
+        if load:
+            await self.program.send_many({"address": base + index, "word": word} for index, word in enumerate(memory))
         self.hit("program rewritten", self.commands.times and base == 0)
         for command in map(Command._make, commands):
             self.commands.put({"base": base + command.base, "cycles": command.cycles, "group": command.group})
@@ -110,10 +111,12 @@ class Harness:
             self.hit("last word of the memory", used == sizes.words)
         self.activations.put_many(words_of(beats, sizes.activation_bits))
         sums = result.y.copy()
-        if self.corrupt and len(sums):
+        if self.corrupt == "sum" and len(sums):
             sums[-1, -1] += 1
         self.board.expect_many(words_of(sums, sizes.sum_bits))
         self.errors |= result.errors
+        if self.corrupt == "error":
+            self.errors ^= Error.START
         if wait:
             await self.settle()
         return result
@@ -123,6 +126,7 @@ class Harness:
         while self.board.pending() or not self.commands.idle():
             await self.bench.cycles(1)
         await self.bench.cycles(4)
+        assert self.activations.idle(), "activations that the commands ask for were not taken"
         assert int(self.dut.errors.value) == self.errors, \
             f"errors = {Error(int(self.dut.errors.value))!r}, expected {self.errors!r}"
         for error in self.errors:

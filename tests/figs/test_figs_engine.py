@@ -40,8 +40,13 @@ async def random_layers(dut, profile):
     await h.start(lambda: PROFILES[profile](h.ctx.random))
     for ratio in ratios_of(h):
         await h.run_layer(h.layer(ratio))
-    h.hit("activations late", profile == "rare")
+    h.hit("activations late", late(h.activations.times))
     await h.finish()
+
+
+def late(times):
+    """Whether a stream paused between items for longer than a pass needs."""
+    return len(times) > 1 and np.diff(times).max() > 3
 
 
 @cocotb.test()
@@ -82,20 +87,60 @@ async def commands_refused(dut):
     beats = h.rng.integers(-128, 128, (64, sizes.beat_values))
     await h.run(*used(h, memory, mixed, beats))
     await h.clear()
-    await h.run(*used(h, memory, [last], beats))
+    if sizes.words & sizes.words - 1:
+        # An address beyond the memory writes nothing.
+        await h.program.send_many({"address": address, "word": (1 << sizes.word_bits) - 1}
+                                  for address in range(sizes.words, 1 << sizes.words.bit_length()))
+    await h.run(*used(h, memory, [legal[0], last], beats), load=False)
     await h.finish()
 
 
 @cocotb.test()
-async def short_passes(dut):
-    """Passes shorter than the way out wait for it and lose nothing."""
+@cocotb.parametrize(profile=["none", "rare", "adversarial"])
+async def short_passes(dut, profile):
+    """Passes shorter than the way out wait for it and lose nothing, alone and between long ones."""
+    h = Harness(dut)
+    await h.start(lambda: PROFILES[profile](h.ctx.random))
+    edge, most = h.config.columns + 4, 2 * h.config.rows + h.config.columns + 8
+    most = min(most, h.sizes.words * h.sizes.slots)
+    memory, _, _ = h.random_program(1, words=-(-most // h.sizes.slots))
+    for lengths in ([1] * 6, [2] * 4, [edge - 1] * 4, [edge] * 4, [edge, 1, edge - 1, 2, most, 1, 1, most, edge],
+                    h.rng.integers(1, most + 1, 12)):
+        commands = [Command(0, int(min(count, most)), 0) for count in lengths]
+        beats = h.rng.integers(-128, 128, (sum(command.cycles for command in commands), h.sizes.beat_values))
+        await h.run(*used(h, memory, commands, beats))
+    await h.finish()
+
+
+@cocotb.test()
+async def program_written_while_passes_run(dut):
+    """Words of the next job are written into the other half of the memory while this one's passes run."""
+    h = Harness(dut)
+    await h.start(lambda: StallProfile.random(0.3, h.ctx.random))
+    half = h.sizes.words // 2
+    for number in range(8):
+        memory, commands, beats = h.random_program(3, words=int(h.rng.integers(1, half + 1)))
+        await h.run(*used(h, memory, commands, beats), base=number % 2 * half, wait=number % 2 == 1)
+    h.hit("program written while passes run")
+    await h.finish()
+
+
+@cocotb.test()
+async def error_while_errors_are_cleared(dut):
+    """An error in the cycle in which the bits are cleared stays; with no error they go."""
     h = Harness(dut)
     await h.start()
-    memory, _, _ = h.random_program(1, words=h.sizes.words // 2)
-    for cycles in (1, 2, 3, h.config.rows + h.config.columns):
-        commands = [Command(0, cycles, 0)] * 6
-        beats = h.rng.integers(-128, 128, (6 * cycles, h.sizes.beat_values))
-        await h.run(*used(h, memory, commands, beats))
+    wrong = Command(0, 0, 0)
+    for _ in range(3):
+        h.commands.put({"base": 0, "cycles": wrong.cycles, "group": 0})
+    dut.clear_errors.value = 1
+    seen = []
+    for _ in range(8):
+        await h.bench.cycles(1)
+        seen.append(int(dut.errors.value))
+    assert 4 in seen and seen[-1] == 0, f"errors = {seen}"
+    coverage.hit("error while cleared")
+    dut.clear_errors.value = 0
     await h.finish()
 
 
@@ -141,13 +186,13 @@ async def sums_not_taken(dut):
     await h.start(lambda: StallProfile.bursts(h.ctx.random, run=6, pause=60))
     for _ in range(3):
         await h.run_layer(h.layer(ratios_of(h)[h.rng.integers(3)]))
-    coverage.hit("sums not taken")
+    h.hit("sums not taken", np.diff(h.monitor.times).max() > 30)
     await h.finish()
 
 
 @cocotb.test()
 async def reset_in_work(dut):
-    """A reset at any moment leaves nothing behind but the program's words."""
+    """A reset at any moment leaves nothing behind but the program's words, which still run."""
     h = Harness(dut)
     await h.start(lambda: StallProfile.random(0.3, h.ctx.random))
     for _ in range(12):
@@ -155,6 +200,7 @@ async def reset_in_work(dut):
         await h.run(*used(h, memory, commands, beats), wait=False)
         await h.bench.cycles(int(h.rng.integers(1, 3 * h.config.rows + 20)))
         await h.reset()
+        await h.run(*used(h, memory, commands, beats), load=False)
         await h.run_layer(h.layer(ratios_of(h)[0]))
     await h.finish()
 
@@ -172,9 +218,32 @@ def test_rivals(array):
     simulate("figs_engine", preset="small", overrides=RIVALS[array], seed=3)
 
 
-def test_wrong_expectation_fails():
-    with pytest.raises(AssertionError, match="results: job"):
-        simulate("figs_engine", preset="small", options={"corrupt": 1}, testcase="short_passes")
+@pytest.mark.parametrize("changes", [
+    # No exchange; words that are no power of two; another width of sums.
+    dict(alpha=3, depth=2, words=48, sum_bits=24),
+    dict(alpha=0, depth=4, groups=2, columns=1, beta=1, weight_bits=16),
+    dict(rows=8, alpha=1, depth=1, groups=8, columns=1, multiplier="operator"),
+    dict(alpha=1, groups=1, columns=3, beta=3),
+    dict(RIVALS["mux"], window=32, rows=2, columns=3, weight_bits=16),
+    dict(RIVALS["dense"], columns=1, beta=1, rows=8, multiplier="operator", words=48),
+], ids=lambda changes: ", ".join(f"{name} {value}" for name, value in changes.items()))
+def test_bit_exact(changes):
+    simulate("figs_engine", preset="small", overrides=changes, seed=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset, changes", [
+    ("paper", {}), ("fpga", {}), ("paper", dict(weight_bits=16)), ("paper", dict(columns=16, beta=1)),
+    ("paper", dict(alpha=7, groups=8, depth=3)), ("paper", RIVALS["dense"]), ("paper", dict(RIVALS["mux"], window=16)),
+])
+def test_bit_exact_at_size(preset, changes):
+    simulate("figs_engine", preset=preset, overrides=changes, seed=5)
+
+
+@pytest.mark.parametrize("corrupt, message", [("sum", "results: job"), ("error", "errors = .* expected .*START")])
+def test_wrong_expectation_fails(corrupt, message):
+    with pytest.raises(AssertionError, match=message):
+        simulate("figs_engine", preset="small", options={"corrupt": corrupt}, testcase="full_rate")
 
 
 def test_missing_point_fails():
