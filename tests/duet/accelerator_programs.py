@@ -10,11 +10,12 @@ import numpy as np
 from golden.duet import layer_commands
 from golden.duet.calibrate import Speculation, SpeculatorFormat
 from golden.duet.command import CellOp, Command, CopyOp, Engine, WorkOp
+from golden.duet.executor_pe import SLOTS
 from golden.duet.layer import ConvLayer, GateLayer
 from golden.duet.layer_commands import ConvPlace
 from golden.duet.layer_parameters import QuantizedLayer
 from golden.duet.layout import pack_vector
-from golden.duet.mapping import map_conv, map_gate
+from golden.duet.mapping import LoadEntry, map_conv, map_gate
 from golden.duet.program import DramImage, Program, Queues
 from golden.duet.speculator_mapping import map_gate_speculation, map_speculation
 from golden.duet.speculator_mfu import Function
@@ -89,8 +90,25 @@ def fetch(sizes, rng, row_lines=3):
                   parts=dict(chosen=chosen_map[0], rows=rows_lines.reshape(words, row_lines, words)))
 
 
-def tile(sizes, rng, speculate=True, use_order=True, use_imap=True, **fields):
-    """Every tile of a convolution, on the Executor alone or after the Speculator; ``fields`` of the ``ConvLayer``."""
+def random_loads(mapping, rng, entries):
+    """A load table that belongs to no convolution: blocks, slots and masks at random. Every word of the four slots is
+    written by some entry, so at least four ``entries``."""
+    blocks_x, groups = mapping.in_map.blocks[1], mapping.in_map.groups
+    slots = rng.permutation(np.append(np.arange(SLOTS), rng.integers(SLOTS, size=entries - SLOTS)))
+    masks = rng.random((entries, mapping.sizes.segment)) < 0.5
+    for slot in range(SLOTS):
+        of_slot = np.flatnonzero(slots == slot)
+        missing = np.flatnonzero(~masks[of_slot].any(axis=0))
+        masks[rng.choice(of_slot, len(missing)), missing] = True
+    return tuple(LoadEntry(line_offset=(dy * blocks_x + dx) * groups, dy=dy, dx=dx, slot=slot, mask=mask)
+                 for (dy, dx), slot, mask in zip(rng.integers(-4, 4, (entries, 2)).tolist(), slots.tolist(), masks))
+
+
+def tile(sizes, rng, speculate=True, use_order=True, use_imap=True, entries=None, **fields):
+    """Every tile of a convolution, on the Executor alone or after the Speculator; ``fields`` of the ``ConvLayer``.
+
+    ``entries``: of load tables at random in place of the convolution's, each engine has its own.
+    """
     cols, words = sizes.cols, sizes.line_words
     layer = ConvLayer(**dict(in_channels=cols + 1, out_channels=sizes.executor.rows + 1, height=5, width=3, kernel=3,
                              padding=1) | fields)
@@ -117,6 +135,8 @@ def tile(sizes, rng, speculate=True, use_order=True, use_imap=True, **fields):
         integers = random_speculation(rng, layer.out_channels, mapping.in_map.groups, sizes.speculator.trees,
                                       layer.taps * cols, Function.RELU, sizes)
         speculation = map_speculation(mapping, integers, sizes, keep_order=not use_order)
+        if entries:
+            speculation = dataclasses.replace(speculation, load_table=random_loads(mapping, rng, entries))
         line, buffers = at[4], {}
         for kind, buffer in enumerate((speculation.projection, speculation.weights, speculation.table), 1):
             queues.add(Command(Engine.DMA, CopyOp.LOAD, a=image.place(buffer), b=line, c=len(buffer),
@@ -130,6 +150,8 @@ def tile(sizes, rng, speculate=True, use_order=True, use_imap=True, **fields):
         queues.add(layer_commands.configure(Engine.SPEC, layer_commands.spec_conv_words(mapping, speculation, place),
                                             wait=DMA))
         results["omaps"] = image.reserve(omaps), omaps
+    if entries:
+        mapping = dataclasses.replace(mapping, load_table=random_loads(mapping, rng, entries))
     queues.add(layer_commands.configure(Engine.EXEC, layer_commands.exec_conv_words(
         mapping, parameters, place, weight_line=at[1], use_map=speculate, use_order=use_order and speculate,
         use_imap=use_imap), wait=DMA))

@@ -7,6 +7,7 @@ import numpy as np
 from golden.duet.command import Command, CopyOp, Engine, WorkOp
 from golden.duet.cycles import CycleModel
 from golden.duet.duet_accelerator import DuetAccelerator
+from golden.duet.engine_registers import ENTRIES, REGISTERS
 from golden.duet.works import Recorder
 from hw.duet.accelerator_config import DuetAcceleratorConfig
 from resilin.duet_bench import AcceleratorDriver
@@ -19,6 +20,7 @@ POINTS = [
         Engine.DMA: ("LOAD", "LOAD with map", "STORE", "STORE map", "FETCH", "FETCH all", "FETCH none"),
         Engine.SPEC: ("CONFIG", "FILL", "TILE", "GATE"), Engine.EXEC: ("CONFIG", "TILE", "GATE", "GATE all"),
         Engine.CELL: ("CONFIG", "UPDATE")}.items() for op in ops),
+    *(f"{engine.name} load table of {ENTRIES} entries" for engine in (Engine.SPEC, Engine.EXEC)),
     "tiles of a few outputs", "engines side by side", "reset in mid-work", "a command waits for a token",
     "a counter of tokens is full", "stalls",
 ]
@@ -121,5 +123,8 @@ class Harness(AcceleratorDriver):
             coverage.hit(f"{command.engine.name} {name}")
             coverage.hit("tiles of a few outputs", (command.engine, command.op, command.b) == (
                 Engine.EXEC, WorkOp.CONFIG, TILE_MASK) and command.a + 1 != 1 << self.sizes.segment)
+            if name == "CONFIG" and command.engine in REGISTERS and (command.b, command.a) == (
+                    REGISTERS[command.engine]["entries"], ENTRIES):
+                coverage.hit(f"{command.engine.name} load table of {ENTRIES} entries")
             coverage.hit("a command waits for a token", command.wait != 0)
         coverage.hit("engines side by side", len({command.engine for command in commands}) > 1)

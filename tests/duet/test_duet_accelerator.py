@@ -9,6 +9,7 @@ import pytest
 from golden.duet.cell_unit import Cell
 from golden.duet.cnn_program import cnn_program
 from golden.duet.command import CellOp, Command, CopyOp, Engine, WorkOp
+from golden.duet.engine_registers import ENTRIES
 from golden.duet.mode import Mode
 from golden.duet.program import Program
 from golden.duet.rnn_program import rnn_program
@@ -18,7 +19,7 @@ from hw.duet.duet_accelerator import DuetAcceleratorConfig
 from resilin.simulate import simulate
 from sim.coverage import Coverage, NotCovered, merge
 
-from .accelerator_programs import PROGRAMS, gate
+from .accelerator_programs import PROGRAMS, gate, tile
 from .bench_duet_accelerator import POINTS, Harness, coverage
 from .network_programs import network, random_cell
 from .random_programs import random_program
@@ -128,6 +129,18 @@ def strips(h, mode, **options):
     program = cnn_program(layers, image, sizes, Mode[mode], **options)
     assert max(map(max, program.strips)) > 1
     return dataclasses.replace(program, sizes=h.sizes)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def load_tables(dut, stall):
+    """Load tables of up to 16 entries, at random (a convolution has 9 at most); cycles too where nothing stalls."""
+    h = Harness(dut)
+    await h.begin(stall)
+    for entries in (ENTRIES, ENTRIES, int(h.rng.integers(10, ENTRIES)), int(h.rng.integers(4, 10))):
+        program = tile(h.sizes, h.rng, entries=entries, in_channels=2 * h.sizes.cols, height=9, width=7)
+        await (h.program if stall else h.timed)(program)
+    await h.bench.finish()
 
 
 @cocotb.test()
