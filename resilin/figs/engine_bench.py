@@ -12,6 +12,7 @@ import numpy as np
 
 from sim.bench import start
 from sim.context import context
+from sim.lanes import pack_lanes
 from sim.timed import TimedDriver, TimedMonitor
 
 __all__ = ["load_results", "run_jobs", "store_jobs"]
@@ -26,13 +27,6 @@ def store_jobs(folder, jobs):
 def load_results(folder):
     """For each job (words of sums as integers, cycles from its first command to each of them, error bits)."""
     return pickle.loads((pathlib.Path(folder) / "results").read_bytes())
-
-
-def _beats(beats, bits):
-    """Each row of integers as one word, the first in the low bits; ``bits`` a multiple of 8."""
-    size = bits // 8
-    octets = np.ascontiguousarray(beats.astype(np.int64)).view(np.uint8).reshape(*beats.shape, 8)[..., :size]
-    return [int.from_bytes(row.tobytes(), "little") for row in octets.reshape(len(beats), -1)]
 
 
 @cocotb.test()
@@ -52,7 +46,7 @@ async def run_jobs(dut):
             print(f"job {number + 1} of {len(jobs)}: {len(passes)} passes", file=progress)
             await program.send_many({"address": place, "word": word} for place, word in enumerate(memory))
             began, seen = len(commands.times), len(monitor.times)
-            activations.put_many(_beats(beats, ctx.config["activation_bits"]))
+            activations.put_many(pack_lanes(beat, ctx.config["activation_bits"]) for beat in beats.tolist())
             commands.put_many({"base": base, "cycles": cycles, "group": group} for base, cycles, group in passes)
             words = await monitor.recv_many(len(passes) * ctx.config["rows"])
             times = np.array(monitor.times[seen:]) - commands.times[began]

@@ -13,6 +13,7 @@ from golden.figs.matmul import check_sums, gather, plan
 from golden.figs.sizes import Sizes
 from golden.figs.timing import EngineTiming
 from resilin.progress import followed
+from sim.lanes import pack_lanes
 
 __all__ = ["EngineRun", "Mismatch", "run_layer"]
 
@@ -76,13 +77,12 @@ def run_layer(config, weights, x, pattern, *, rtl=False, cluster=False, seed=1, 
 
 
 def _compare(sizes, timing, jobs, results, found, corrupt):
-    mask = (1 << sizes.sum_bits) - 1
     octets = -(-sizes.columns * sizes.beta * sizes.sum_bits // 8)
     for number, (job, expected, (words, times, errors)) in enumerate(zip(jobs, results, found, strict=True)):
         sums = expected.y.copy()
         sums[0, 0] += corrupt
         for place, (row, word) in enumerate(zip(sums, words, strict=True)):
-            want = sum((int(value) & mask) << sizes.sum_bits * lane for lane, value in enumerate(row))
+            want = pack_lanes(row, sizes.sum_bits)
             if want != word:
                 raise Mismatch(f"job {number}: word {place} of the sums is {word:#0{2 * octets + 2}x}, expected "
                                f"{want:#0{2 * octets + 2}x}")

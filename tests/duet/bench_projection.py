@@ -4,7 +4,7 @@ from golden.duet import projection as golden
 from hw.duet.projection import ProjectionConfig
 from sim.coverage import Coverage
 from tests.dota.harness import StreamHarness
-from .lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = [
     *(f"sum of {length}" for length in ("one item", "several items", "max_inputs")),

@@ -7,7 +7,7 @@ from hw.duet.quantizer import QuantizerConfig
 from sim.coverage import Coverage
 from tests.dota.harness import StreamHarness
 
-from .lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = ["lowest", "highest", "minus one", "zero", "cut bits all ones", "all lanes differ", "back-to-back", "held up",
           "reset in mid-work"]

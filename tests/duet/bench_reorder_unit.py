@@ -7,7 +7,7 @@ from hw.duet.reorder_unit import ReorderUnitConfig
 from sim.coverage import Coverage
 from tests.dota.harness import StreamHarness
 
-from .lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = [
     "one channel", "max_channels", "all in the first bucket", "all in the last bucket", "all buckets used",

@@ -8,7 +8,7 @@ from hw.duet.switching_map import SwitchingMapConfig
 from sim.coverage import Coverage
 from tests.dota.harness import StreamHarness
 
-from .lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = [
     *(f"{function.name} {what}" for function in Function for what in (

@@ -7,7 +7,7 @@ from hw.duet.systolic_array import SystolicArrayConfig
 from sim.coverage import Coverage
 from tests.dota.harness import StreamHarness
 
-from .lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = [
     "K = 1", "K below cols", "K = cols", "K above cols", "sums kept for the next tile", "sums used after they left",

@@ -11,7 +11,7 @@ from resilin.simulate import simulate
 from sim.coverage import Coverage, NotCovered, merge
 from sim.stream import unpack
 
-from .bench_enmc_controller import POINTS, Harness, coverage, mutated, random_init, random_instruction, stall_profile
+from .bench_enmc_controller import POINTS, Harness, mutated, random_init, random_instruction, stall_profile
 from .ddr_host import NOP, command_pins
 
 

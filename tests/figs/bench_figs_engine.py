@@ -15,6 +15,7 @@ from hw.figs.figs_engine import FigsEngineConfig
 from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
+from sim.lanes import pack_lanes
 from sim.scoreboard import Scoreboard
 from sim.timed import TimedDriver, TimedMonitor
 
@@ -26,11 +27,6 @@ POINTS = [
     "program written while passes run", "error while cleared",
 ]
 coverage = Coverage("figs_engine", POINTS)
-
-
-def words_of(rows, bits):
-    """Each row of signed integers as one word, the first in the low bits."""
-    return [sum((int(value) & (1 << bits) - 1) << bits * index for index, value in enumerate(row)) for row in rows]
 
 
 @dataclasses.dataclass
@@ -109,11 +105,11 @@ class Harness:
             self.hit("word with spare slots", command.cycles << command.group & sizes.slots - 1)
             used = base + command.base + -(-(command.cycles << command.group) // sizes.slots)
             self.hit("last word of the memory", used == sizes.words)
-        self.activations.put_many(words_of(beats, sizes.activation_bits))
+        self.activations.put_many(pack_lanes(beat, sizes.activation_bits) for beat in beats)
         sums = result.y.copy()
         if self.corrupt == "sum" and len(sums):
             sums[-1, -1] += 1
-        self.board.expect_many(words_of(sums, sizes.sum_bits))
+        self.board.expect_many(pack_lanes(row, sizes.sum_bits) for row in sums)
         self.errors |= result.errors
         if self.corrupt == "error":
             self.errors ^= Error.START

@@ -14,7 +14,7 @@ from hw.figs.figs_pe import FigsPeConfig
 from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage
-from tests.duet.lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = ["pass of one cycle", "every tap", "a cycle without use", "a pause in a pass", "sums of a part of a pass",
           "sums of a whole pass", "a whole pass captured as the next one begins", "results shifted", "results kept",

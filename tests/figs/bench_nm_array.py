@@ -18,7 +18,7 @@ from sim.coverage import Coverage
 from sim.scoreboard import Scoreboard
 from sim.stream import pack
 from sim.timed import TimedMonitor
-from tests.duet.lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 GOLDEN = {"figs_array": figs_array, "dense_array": dense_array, "mux_array": mux_array}
 POINTS = ["pass of one cycle", "pass longer than the way out", "passes without a cycle between them",

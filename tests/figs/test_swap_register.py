@@ -14,7 +14,7 @@ from resilin.simulate import simulate
 from sim.bench import start
 from sim.context import context
 from sim.coverage import Coverage, NotCovered, merge
-from tests.duet.lanes import pack_lanes
+from sim.lanes import pack_lanes
 
 POINTS = ["every tap", "every tap with the least and the greatest value", "go without use", "use without go",
           "a pause of several cycles", "select beyond the taps without use", "reset in mid-work"]
