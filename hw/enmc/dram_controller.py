@@ -130,7 +130,7 @@ class DramController(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.queue = queue = Fifo(DramRequest(config), config.queue, bypass=True,
-                                             assertions=self.assertions)
+                                          assertions=self.assertions)
         m.submodules.timers = timers = RankTimers(config)
         m.submodules.debt = debt = RefreshDebt(config.trefi)
         banks = [DramBank(config, config.row_bits, config.lookahead, assertions=self.assertions)
